@@ -1,0 +1,183 @@
+"""`lasro`: the commands, their flags and help. Work is imported when a command runs, so help is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from cli.failures import run_guarded
+
+app = typer.Typer(
+    name="lasro",
+    help="Image rewards, latent surrogates distilled from them, and two-step SDXL generators tuned on them.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+rewards_app = typer.Typer(help="List, explain and use rewards.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(rewards_app, name="rewards")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+Out = Annotated[Path, typer.Option(help="Run folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what stands at --out first.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at --out.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+GeneratorName = Annotated[str, typer.Option(help="Preset, pipeline folder or hub id.")]
+Prompts = Annotated[Optional[str], typer.Option(help="Prompt set, or text file with one prompt a line.")]  # noqa: UP045
+Guard = Annotated[Optional[list[str]], typer.Option(help="Reward never trained on, to watch; repeatable.")]  # noqa: UP045
+
+
+@app.command(epilog="Example: lasro quickstart --out runs/quickstart --json")
+def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0, overwrite: Overwrite = False, json: Json = False) -> None:
+    """The whole story on the embedded generator: distil ocr, tune, compare. Minutes on two CPU cores."""
+    from cli.commands.quickstart import quickstart as run
+
+    run(out=out, seed=seed, overwrite=overwrite, as_json=json)
+
+
+@app.command(epilog="Example: lasro distill --reward ocr --samples 9600 --out runs/ocr")
+def distill(
+    reward: Annotated[str, typer.Option(help="Reward spec: ocr, ocr:mode=exact, my/file.py:function …")],
+    generator: GeneratorName = "tiny-signs",
+    prompts: Prompts = None,
+    out: Annotated[Optional[Path], typer.Option(help="Run folder.  [default: runs/REWARD]")] = None,  # noqa: UP045
+    samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = 3200,
+    noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = 4,
+    depth: Annotated[str, typer.Option(help="How much of the UNet to keep: full or encoder.")] = "full",
+    steps: Annotated[int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")] = 600,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 4e-4,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Distil a reward into a differentiable latent surrogate."""
+    from cli.commands.distill import distill as run
+
+    settings = {"samples": samples, "noises": noises, "depth": depth, "steps": steps, "learning_rate": learning_rate}
+    run(
+        reward=reward,
+        generator=generator,
+        prompts=prompts,
+        out=out,
+        settings={**settings, "seed": seed},
+        overwrite=overwrite,
+        resume=resume,
+        as_json=json,
+    )
+
+
+@app.command(epilog="Example: lasro finetune --surrogate runs/ocr/surrogate --guard ocr:engine=easyocr --out runs/ocr-tuned")
+def finetune(
+    surrogate: Annotated[Path, typer.Option(help="Surrogate folder that lasro distill wrote.")],
+    generator: Annotated[Optional[str], typer.Option(help="Preset, folder or hub id.  [default: the surrogate's]")] = None,  # noqa: UP045
+    prompts: Prompts = None,
+    eval_prompts: Annotated[Optional[str], typer.Option(help="Held-out prompts for before and after.")] = None,  # noqa: UP045
+    eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
+    guard: Guard = None,
+    out: Out = Path("runs/tuned"),
+    steps: Annotated[int, typer.Option(help="Generator steps.")] = 120,
+    batch_size: Annotated[int, typer.Option(help="Prompts a generator step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of the LoRA.")] = 1e-4,
+    lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = 16,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Tune a two-step generator on a surrogate, with the true reward watching; writes a LoRA."""
+    from cli.commands.finetune import finetune as run
+
+    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "lora_rank": lora_rank, "seed": seed}
+    run(
+        surrogate=surrogate,
+        generator=generator,
+        prompts=prompts,
+        eval_prompts=eval_prompts,
+        eval_samples=eval_samples,
+        guards=guard or [],
+        out=out,
+        settings=settings,
+        overwrite=overwrite,
+        resume=resume,
+        as_json=json,
+    )
+
+
+@app.command(epilog="Example: lasro generate --prompt 'a red sign that says \"OPEN\" in white' --out open.png")
+def generate(
+    prompt: Annotated[list[str], typer.Option(help="What to paint; repeatable.")],
+    out: Annotated[Path, typer.Option(help="PNG file; several pictures become a grid.")],
+    generator: GeneratorName = "tiny-signs",
+    adapter: Annotated[Optional[Path], typer.Option(help="Adapter folder that lasro finetune wrote.")] = None,  # noqa: UP045
+    num_inference_steps: Annotated[int, typer.Option(help="Network calls an image: 1 or 2.")] = 2,
+    seed: Annotated[Optional[list[int]], typer.Option(help="Seed; repeatable, one picture each.  [default: 0]")] = None,  # noqa: UP045
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
+) -> None:
+    """Generate pictures, with or without an adapter."""
+    from cli.commands.generate import generate as run
+
+    run(
+        prompts=prompt,
+        out=out,
+        generator=generator,
+        adapter=adapter,
+        num_inference_steps=num_inference_steps,
+        seeds=seed or [0],
+        overwrite=overwrite,
+    )
+
+
+@rewards_app.command("list", epilog="Example: lasro rewards list --differentiable --json")
+def rewards_list(
+    differentiable: Annotated[bool, typer.Option("--differentiable", help="Only those with a gradient.")] = False,
+    json: Json = False,
+) -> None:
+    """All registered rewards."""
+    from cli.commands.rewards import list_command
+
+    list_command(differentiable=differentiable, as_json=json)
+
+
+@rewards_app.command("info", epilog="Example: lasro rewards info ocr")
+def rewards_info(name: Annotated[str, typer.Argument(help="A reward's name.")], json: Json = False) -> None:
+    """A reward's card."""
+    from cli.commands.rewards import info_command
+
+    info_command(name, as_json=json)
+
+
+@rewards_app.command("score", epilog="Example: lasro rewards score --reward ocr sign.png --prompt 'a sign that says \"OPEN\"'")
+def rewards_score(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    reward: Annotated[str, typer.Option(help="Reward spec.")],
+    prompt: Annotated[Optional[list[str]], typer.Option(help="One prompt for all, or one a picture.")] = None,  # noqa: UP045
+    target: Annotated[Optional[list[str]], typer.Option(help="One target for all, or one a picture.")] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
+    """Score pictures."""
+    from cli.commands.rewards import score_command
+
+    score_command(images, reward=reward, prompts=prompt, targets=target, as_json=json)
+
+
+def main() -> int:
+    """Entry point: the exit code is 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    code: list[int] = []
+
+    def command() -> None:
+        result = app(standalone_mode=False)
+        code.append(result if isinstance(result, int) else 0)
+
+    try:
+        failed = run_guarded(command)
+    except Exception as error:
+        if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
+            raise
+        print(f"error: {error.format_message()}", file=sys.stderr)  # a usage error of typer's
+        return 2
+    return failed or (code[0] if code else 0)

@@ -1,0 +1,66 @@
+"""`lasro quickstart`: distil `ocr` on `tiny-signs`, tune on it, compare; sized for a coffee break on two cores."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from cli.commands.finetune import print_comparison
+from cli.output import note, print_json
+from cli.run_folder import RunFolder, open_run
+
+GUARD = "ocr:engine=easyocr"
+LABELS, TUNE_STEPS, EVAL_SAMPLES, GUARD_SAMPLES = 3200, 100, 256, 256
+
+
+def quickstart(*, out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
+    """Run both jobs in one folder."""
+    began = time.time()
+    with open_run(out, overwrite=overwrite) as run:
+        result = _both_jobs(run, seed)
+        result["minutes"] = (time.time() - began) / 60
+        run.save_summary(result)
+    if as_json:
+        print_json(result)
+    else:
+        print_comparison({**result, "guards": [result["guard"]] if result["guard"] else []})
+        note(f"surrogate: held-out pairwise accuracy {result['surrogate']['pairwise_accuracy']:.3f}")
+
+
+def _both_jobs(run: RunFolder, seed: int) -> dict[str, Any]:
+    import reward_zoo
+    from cli.wiring import run_distill, run_finetune
+    from finetune.config import FinetuneConfig
+    from finetune.generators.pipeline import load_generator
+    from finetune.prompts import load_prompts
+    from reward_zoo.errors import MissingWeightsError
+    from surrogate.config import DistillConfig
+    from surrogate.folder import load_surrogate
+
+    generator, reward = load_generator("tiny-signs"), reward_zoo.load("ocr")
+    try:
+        guards = {GUARD: reward_zoo.load(GUARD)}
+    except MissingWeightsError as error:
+        note(f"no guard: {error}")
+        guards = {}
+    prompts, eval_prompts = load_prompts("signs-train"), load_prompts("signs-test")[:EVAL_SAMPLES]
+    distill_config, tune_config = DistillConfig(samples=LABELS, seed=seed), FinetuneConfig(steps=TUNE_STEPS, seed=seed)
+    run.save_config({"distill": distill_config.as_dict(), "finetune": tune_config.as_dict()})
+    distilled = run_distill(run, generator, reward, "ocr", prompts, distill_config)
+    saved = load_surrogate(run.path / "surrogate")
+    tuned = run_finetune(run, generator, saved, reward, prompts, eval_prompts, tune_config, guards=guards)
+    pairwise = distilled["pairwise"]
+    return {
+        **{key: tuned[key] for key in ("reward_name", "reward", "reward_one_step", "exact")},
+        "guard": tuned["guards"][0] if tuned["guards"] else None,
+        "reward_calls": distilled["reward_calls"] + tuned["reward_calls"],
+        "calls": {"labels": distilled["reward_calls"], **tuned["calls"]},
+        "surrogate": {
+            "pairwise_accuracy": pairwise["accuracy"],
+            "ceiling": pairwise["ceiling"],
+            "spearman": distilled["spearman"],
+            "folder": distilled["surrogate"],
+        },
+        **{key: tuned[key] for key in ("best_step", "stopped", "adapter", "samples", "run")},
+    }

@@ -1,0 +1,38 @@
+"""A user's mistake is one line on stderr and exit code 2; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from reward_zoo.errors import LasroError
+
+USAGE_ERROR, INTERRUPTED = 2, 130
+
+
+class RunFolderError(LasroError):
+    """`--out` cannot be used."""
+
+
+def run_guarded(command: Callable[[], None]) -> int:
+    """Run a command; its exit code. LASRO_DEBUG=1 lets tracebacks through."""
+    try:
+        command()
+    except LasroError as error:
+        if os.environ.get("LASRO_DEBUG"):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE_ERROR
+    except OSError as error:
+        if os.environ.get("LASRO_DEBUG"):
+            raise
+        print(
+            f"error: {error.filename or 'a file'}: {error.strerror or error}; free space or choose another --out",
+            file=sys.stderr,
+        )
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; run the same command with --resume to go on", file=sys.stderr)
+        return INTERRUPTED
+    return 0

@@ -1,0 +1,58 @@
+"""Pictures of a run: grids with the score under each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from finetune.evaluation import Evaluation
+
+_CAPTION = 14  # px under each picture
+
+
+def to_pil(image: torch.Tensor) -> Image.Image:
+    """3×H×W in [0, 1] → PIL."""
+    from PIL import Image
+
+    from reward_zoo.images import to_uint8
+
+    return Image.fromarray(to_uint8(image[None])[0])
+
+
+def grid(images: Sequence[Image.Image], captions: Sequence[str], *, columns: int) -> Image.Image:
+    """Pictures in rows with a caption under each; small ones are enlarged to be seen."""
+    from PIL import Image, ImageDraw
+
+    scale = max(1, 192 // images[0].width)
+    width, height = images[0].width * scale, images[0].height * scale
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * (width + 6) + 6, rows * (height + _CAPTION + 8) + 6), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        x, y = 6 + index % columns * (width + 6), 6 + index // columns * (height + _CAPTION + 8)
+        sheet.paste(image.resize((width, height), Image.Resampling.NEAREST), (x, y))
+        draw.text((x, y + height + 1), caption, fill="black")
+    return sheet
+
+
+def save_before_after(before: Evaluation, after: Evaluation, prompts: Sequence[str], folder: Path) -> None:
+    """`before_after.png`: the same prompts and seeds in pairs, before left and after right, scores underneath."""
+    if before.images is None or after.images is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    images, captions = [], []
+    for row in range(len(before.images)):
+        for name, evaluation in (("before", before), ("after", after)):
+            images.append(to_pil(evaluation.images[row]))
+            captions.append(f"{name} {_score(evaluation.z2, row)}  {prompts[row] if name == 'before' else ''}"[:34])
+    grid(images, captions, columns=4).save(folder / "before_after.png")
+
+
+def _score(scores: np.ndarray, row: int) -> str:
+    return f"{scores[row]:.2f}"

@@ -1,0 +1,74 @@
+"""A run's folder: config.yaml, metrics.jsonl, summary.json, samples/ and what the run makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cli.failures import RunFolderError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run writes."""
+
+    path: Path
+
+    def save_config(self, config: dict[str, Any]) -> None:
+        """The resolved settings."""
+        (self.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """One line of metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def save_summary(self, summary: dict[str, Any]) -> None:
+        """The run's result; a finished run is one that has it."""
+        (self.path / "summary.json").write_text(json.dumps(summary, indent=2))
+
+
+def check_out(out: Path, *, overwrite: bool, resume: bool) -> None:
+    """See that `out` may be written, before any work.
+
+    Raises:
+        RunFolderError: it exists and neither flag is set, is a file, or cannot be created.
+    """
+    if out.exists() and not out.is_dir():
+        raise RunFolderError(f"--out {out}: is a file; give a folder")
+    if out.exists() and any(out.iterdir()) and not (overwrite or resume):
+        raise RunFolderError(f"--out {out}: exists; use --overwrite to start anew, --resume to go on, or another folder")
+    if overwrite and resume:
+        raise RunFolderError("--overwrite and --resume exclude each other; give one")
+    parent = out
+    while not parent.exists():
+        parent = parent.parent
+    try:
+        probe = parent / ".lasro-write-test"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise RunFolderError(f"--out {out}: cannot write there ({error.strerror}); choose another folder") from error
+
+
+@contextmanager
+def open_run(out: Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[RunFolder]:
+    """The run's folder; taken away again when the run fails before it has made anything of worth."""
+    check_out(out, overwrite=overwrite, resume=resume)
+    if overwrite and out.exists():
+        shutil.rmtree(out)
+    fresh = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield RunFolder(out)
+    except BaseException:
+        if fresh and not any(out.rglob("*.parquet/*.parquet")) and not any(out.rglob("*.pt")):
+            shutil.rmtree(out, ignore_errors=True)
+        raise

@@ -1,0 +1,172 @@
+"""Where generator, reward and surrogate meet: the two main jobs as functions from settings to a result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+import reward_zoo
+from cli.output import note, progress
+from cli.pictures import save_before_after
+from cli.run_folder import RunFolder
+from finetune.config import FinetuneConfig
+from finetune.evaluation import Evaluation, compare, evaluate
+from finetune.generators.pipeline import SDXLGenerator
+from finetune.lora import lora_off, save_lora, set_lora_state
+from finetune.trainer import Trainer
+from reward_zoo.loading import absolute_spec
+from surrogate.config import DistillConfig
+from surrogate.distillation import held_out_agreement, train_surrogate
+from surrogate.fidelity import noise_ceiling
+from surrogate.folder import SavedSurrogate, save_surrogate
+from surrogate.labelling import RewardMeter, label
+from surrogate.sampling import ConditioningTable, read_store, split_by_prompt
+from surrogate.seeding import derive_seed, stream
+from surrogate.store import LabelledStore
+
+
+def label_jobs(prompts: Sequence[str], config: DistillConfig) -> list[tuple[str, int]]:
+    """(prompt, seed) pairs worth `config.samples` reward calls: `noises` seeds a prompt, two calls each."""
+    count = max(2, config.samples // (2 * config.noises))
+    order = torch.randperm(len(prompts), generator=stream(config.seed, "label prompts")).tolist()
+    chosen = [prompts[index] for index in order[:count]]
+    return [(prompt, derive_seed(config.seed, prompt, noise)) for prompt in chosen for noise in range(config.noises)]
+
+
+def margin_of(reward: reward_zoo.Reward, spread: float) -> float:
+    """Scores nearer than this are not told apart: 0.2 of a [0, 1] reward's range, else half the labels' spread."""
+    return 0.2 if reward.card.range == (0.0, 1.0) else 0.5 * spread
+
+
+def run_distill(
+    run: RunFolder,
+    generator: SDXLGenerator,
+    reward: reward_zoo.Reward,
+    spec: str,
+    prompts: Sequence[str],
+    config: DistillConfig,
+) -> dict[str, Any]:
+    """Label, train, measure, save: the result of `lasro distill`."""
+    began = time.time()
+    space = generator.latent_space
+    store = LabelledStore.create(
+        run.path / "labels", generator=generator.name, reward=absolute_spec(spec), latent_space=space.as_dict()
+    )
+    meter = RewardMeter(reward)
+    jobs = label_jobs(prompts, config)
+    with progress("label") as bar:
+        label(generator, meter, jobs, store, batch_size=config.label_batch_size, progress=bar)
+    data = read_store(store)
+    training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
+    margin = margin_of(reward, data.scores.std().item())
+    with progress("distil") as bar:
+
+        def report(record: dict[str, Any]) -> None:
+            run.log({"phase": "distill", **record})
+            text = f"accuracy {record['accuracy']:.3f}" if "accuracy" in record else ""
+            bar(record["step"], record["steps"], text)
+
+        distilled = train_surrogate(generator, training, held_out, config, margin=margin, report=report)
+    table = ConditioningTable(generator, data.prompts)
+    fidelity = held_out_agreement(distilled.surrogate, held_out, table, margin)
+    referee = RewardMeter(reward)
+    fidelity["pairwise"]["ceiling"] = noise_ceiling(
+        generator,
+        referee,
+        held_out.latents,
+        held_out.row_prompts(),
+        held_out.scores.numpy(),
+        held_out.groups.numpy(),
+        margin,
+    )
+    fidelity |= {"labels": len(data), "held_out": len(held_out), "prompts": len(data.prompts), "step": distilled.step}
+    facts = {"reward": absolute_spec(spec), "generator": generator.name, "margin": margin, "labels": "../labels"}
+    save_surrogate(distilled.surrogate, run.path / "surrogate", fidelity=fidelity, distill=config.as_dict(), **facts)
+    result = {
+        "reward": spec,
+        "surrogate": str(run.path / "surrogate"),
+        "reward_calls": meter.calls,
+        "measuring_calls": referee.calls,
+        **fidelity,
+        "minutes": (time.time() - began) / 60,
+        "run": str(run.path),
+    }
+    run.save_summary(result)
+    return result
+
+
+def run_finetune(
+    run: RunFolder,
+    generator: SDXLGenerator,
+    saved: SavedSurrogate,
+    reward: reward_zoo.Reward,
+    prompts: Sequence[str],
+    eval_prompts: Sequence[str],
+    config: FinetuneConfig,
+    *,
+    guards: dict[str, reward_zoo.Reward] | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Climb, evaluate before and after, export: the result of `lasro finetune`."""
+    began = time.time()
+    distilled = DistillConfig(**{**saved.config["distill"], "losses": tuple(saved.config["distill"]["losses"])})
+    old = read_store(LabelledStore.open(saved.labels)) if saved.labels else None
+    seeds = [derive_seed(0, "evaluation", index) for index in range(len(eval_prompts))]
+    with progress("tune") as bar:
+
+        def report(record: dict[str, Any]) -> None:
+            run.log({"phase": "finetune", **record})
+            text = f"validation reward {record['validation_reward']:.3f}" if "validation_reward" in record else ""
+            bar(record["step"], record["steps"], text)
+
+        trainer = Trainer(
+            generator,
+            saved.surrogate,
+            reward,
+            prompts,
+            config,
+            distilled=replace(distilled, seed=config.seed),
+            margin=saved.config["margin"],
+            old=old,
+            report=report,
+        )
+        checkpoint = run.path / "checkpoints" / "last.pt"
+        if resume and checkpoint.exists():
+            trainer.load(checkpoint)
+        trainer.run(checkpoint)
+    if trainer.stopped:
+        note(f"stopped: {trainer.stopped}")
+    set_lora_state(generator.unet, trainer.best)
+    note(f"evaluating {len(eval_prompts)} prompts before and after")
+    with lora_off(generator.unet):
+        before = evaluate(generator, reward, eval_prompts, seeds, guards=guards, keep_images=24)
+    after = evaluate(generator, reward, eval_prompts, seeds, guards=guards, keep_images=24)
+    save_lora(trainer.best, run.path / "adapter")
+    save_before_after(before, after, eval_prompts, run.path / "samples")
+    result = {
+        **compare(before, after),
+        "reward_name": saved.config["reward"],
+        "reward_calls": trainer.meter.calls + trainer.validation_meter.calls,
+        "calls": {
+            "adaptation": trainer.meter.calls,
+            "validation": trainer.validation_meter.calls,
+            "evaluation": _calls(before),
+        },
+        "best_step": trainer.best_step,
+        "stopped": trainer.stopped,
+        "minutes": (time.time() - began) / 60,
+        "adapter": str(run.path / "adapter"),
+        "samples": str(run.path / "samples" / "before_after.png"),
+        "run": str(run.path),
+    }
+    run.save_summary(result)
+    return result
+
+
+def _calls(evaluation: Evaluation) -> int:
+    return 2 * int(np.size(evaluation.z1) + np.size(evaluation.z2))

@@ -1,0 +1,1 @@
+"""Two-step generators and the trainer that makes them better."""

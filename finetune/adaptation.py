@@ -1,0 +1,108 @@
+"""Online adaptation: a little more of the true reward, so that the surrogate follows the generator as it drifts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from finetune.config import FinetuneConfig
+from finetune.generators.pipeline import SDXLGenerator
+from surrogate.config import DistillConfig
+from surrogate.distillation import predict, surrogate_loss
+from surrogate.fidelity import pairwise_accuracy
+from surrogate.labelling import RewardMeter, label_rollout
+from surrogate.model import Surrogate
+from surrogate.sampling import ConditioningTable, LabelledLatents
+from surrogate.seeding import derive_seed, stream
+
+
+@dataclass
+class ReplayBuffer:
+    """The newest `size` fresh labels; prompts are numbered as in the table of all training prompts."""
+
+    size: int
+    rows: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def add(self, latents: torch.Tensor, scores: torch.Tensor, stages: torch.Tensor, groups: torch.Tensor) -> None:
+        """Append rows, dropping the oldest beyond `size` and those without a score."""
+        fresh = {"latents": latents, "scores": scores, "stages": stages, "groups": groups}
+        valid = scores.isfinite()
+        for name, tensor in fresh.items():
+            kept = torch.cat([self.rows[name], tensor[valid]]) if self.rows else tensor[valid]
+            fresh[name] = kept[-self.size :]
+        self.rows = fresh
+
+    def sample(self, prompts: list[str], count: int, rng: torch.Generator) -> LabelledLatents:
+        """All rows of `count` random prompts of the buffer."""
+        names = self.rows["groups"].unique()
+        chosen = names[torch.randperm(len(names), generator=rng)[:count]]
+        return LabelledLatents(**self.rows, prompts=prompts).rows(torch.isin(self.rows["groups"], chosen))
+
+
+class Adapter:
+    """Labels fresh rollouts, measures the surrogate on them, then trains it on them mixed with older labels."""
+
+    def __init__(
+        self,
+        generator: SDXLGenerator,
+        surrogate: Surrogate,
+        meter: RewardMeter,
+        prompts: Sequence[str],
+        table: ConditioningTable,
+        old: LabelledLatents | None,
+        config: FinetuneConfig,
+        distilled: DistillConfig,
+        margin: float,
+    ) -> None:
+        self.generator, self.surrogate, self.meter, self.table = generator, surrogate, meter, table
+        self.prompts, self.old, self.config, self.distilled, self.margin = list(prompts), old, config, distilled, margin
+        self.replay = ReplayBuffer(config.replay_size)
+        self.optimizer = torch.optim.AdamW(
+            surrogate.parameters(), lr=config.adapt_learning_rate, weight_decay=distilled.weight_decay
+        )
+        self.accuracy = float("nan")  # running pairwise accuracy on fresh samples
+
+    def step(self, step: int) -> dict[str, float]:
+        """One adaptation at generator step `step`; what it measured."""
+        config = self.config
+        rng = stream(config.seed, "adapt", step)
+        groups = torch.randperm(len(self.prompts), generator=rng)[: config.adapt_prompts].repeat_interleave(2)
+        prompts = [self.prompts[group] for group in groups]
+        seeds = [derive_seed(config.seed, "adapt", step, row) for row in range(len(prompts))]
+        rollout = self.generator.rollout(prompts, seeds)
+        latents, labels = label_rollout(self.generator, self.meter, rollout)
+        scores = torch.tensor([label.score for label in labels])
+        stages = torch.tensor([label.stage for label in labels])
+        fresh = LabelledLatents(latents, scores, stages, groups.repeat(2), self.prompts)
+        predictions = predict(self.surrogate, fresh, self.table)
+        accuracy = pairwise_accuracy(predictions.numpy(), scores.numpy(), fresh.groups.numpy(), self.margin)
+        if accuracy == accuracy:  # not NaN: there were comparable pairs
+            self.accuracy = accuracy if self.accuracy != self.accuracy else 0.9 * self.accuracy + 0.1 * accuracy
+        self.replay.add(latents, scores, stages, fresh.groups)
+        losses = [self._train_once(rng) for _ in range(config.adapt_steps)]
+        return {
+            "fresh_accuracy": self.accuracy,
+            "fresh_reward": scores.nanmean().item(),
+            "surrogate_loss": sum(losses) / max(1, len(losses)),
+        }
+
+    def _train_once(self, rng: torch.Generator) -> float:
+        self.surrogate.requires_grad_(True).train()
+        half = max(1, self.distilled.prompts_per_batch // 2)
+        batches = [self.replay.sample(self.prompts, half, rng)]
+        if self.old is not None:
+            names = self.old.groups.unique()
+            chosen = names[torch.randperm(len(names), generator=rng)[:half]]
+            batches.append(self.old.rows(torch.isin(self.old.groups, chosen)))
+        loss = sum(
+            surrogate_loss(self.surrogate, batch, self.table, self.distilled.losses, max_time=self.distilled.max_time, rng=rng)
+            for batch in batches
+        ) / len(batches)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.surrogate.parameters(), self.config.max_grad_norm)
+        self.optimizer.step()
+        self.surrogate.requires_grad_(False).eval()
+        return loss.item()

@@ -1,0 +1,120 @@
+"""`SDXLGenerator`: a diffusers SDXL pipeline that rolls out in two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import diffusers
+import torch
+import transformers
+from diffusers import DDPMScheduler, StableDiffusionXLPipeline
+
+from finetune.errors import GeneratorError
+from finetune.generators.preset import Preset, preset_for, presets
+from finetune.generators.rollout import first_input, predict_x0, second_input
+from reward_zoo.errors import did_you_mean
+from surrogate.types import LatentSpace, Rollout, TextConditioning
+
+
+def load_generator(name: str) -> SDXLGenerator:
+    """Load a generator: a preset's name, a pipeline folder, or a hub id.
+
+    Raises:
+        GeneratorError: no such generator, files missing, or not of SDXL's architecture.
+    """
+    preset = presets().get(name)
+    source = preset.source if preset else name
+    if source.startswith("package:"):
+        source = str(Path(__file__).parent / source.removeprefix("package:"))
+    if not preset and not Path(source).is_dir() and name.count("/") != 1:
+        raise GeneratorError(f"unknown generator {name!r}; {did_you_mean(name, presets())} (or a pipeline folder, or a hub id)")
+    pipeline = _load_pipeline(name, source)
+    if pipeline.unet.config.addition_embed_type != "text_time":
+        raise GeneratorError(f"generator {name}: its UNet is not of SDXL's architecture (no text_time conditioning)")
+    return SDXLGenerator(pipeline, preset or preset_for(name, pipeline.scheduler))
+
+
+def _load_pipeline(name: str, source: str) -> StableDiffusionXLPipeline:
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "model_index.json").is_file():
+        raise GeneratorError(f"generator {name}: {folder} has no model_index.json; give a diffusers pipeline folder")
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    fp16 = folder.is_dir() and any((folder / "unet").glob("*.fp16.safetensors"))
+    try:
+        return StableDiffusionXLPipeline.from_pretrained(
+            source, variant="fp16" if fp16 else None, dtype=torch.float32, add_watermarker=False
+        )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise GeneratorError(
+            f"generator {name}: the pipeline cannot be loaded ({reason}); check the folder, or the network and the hub id"
+        ) from error
+
+
+class SDXLGenerator:
+    """A two-step generator; satisfies `surrogate.types.Generator`."""
+
+    def __init__(self, pipeline: StableDiffusionXLPipeline, preset: Preset) -> None:
+        self.pipeline, self.preset, self.name = pipeline, preset, preset.name
+        self.unet, self.vae = pipeline.unet, pipeline.vae
+        for module in (self.unet, self.vae, pipeline.text_encoder, pipeline.text_encoder_2):
+            module.requires_grad_(False).eval()
+        if self.unet.device.type == "cpu":
+            self.unet.to(memory_format=torch.channels_last)
+        self.alphas_cumprod = DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod
+        self.prediction_type = pipeline.scheduler.config.prediction_type
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else tuple(size)
+        self.latent_space = LatentSpace(self.unet.config.in_channels, height, width, float(self.vae.config.scaling_factor))
+        self.image_size = (height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor)
+        self._encoded: dict[str, TextConditioning] = {}
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> TextConditioning:
+        """Text conditioning of the prompts; each is encoded once, and alone, so that its bits never depend on company."""
+        height, width = self.image_size
+        for prompt in dict.fromkeys(prompts):
+            if prompt not in self._encoded:
+                with torch.autocast(self.unet.device.type, enabled=False):  # whatever the caller's precision is
+                    hidden, _, pooled, _ = self.pipeline.encode_prompt(prompt, do_classifier_free_guidance=False)
+                time_ids = torch.tensor([(height, width, 0, 0, height, width)], dtype=hidden.dtype)
+                self._encoded[prompt] = TextConditioning(hidden, pooled, time_ids)
+        return TextConditioning.stack([self._encoded[prompt] for prompt in prompts])
+
+    def noises(self, seeds: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The initial and the between-steps noise of each seed, B×4×h×w each."""
+        space = self.latent_space
+        shape = (2, space.channels, space.height, space.width)
+        pairs = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        return pairs[:, 0], pairs[:, 1]
+
+    def x0(self, noisy: torch.Tensor, time: int, conditioning: TextConditioning) -> tuple[torch.Tensor, torch.Tensor]:
+        """`rollout.predict_x0` with this generator's UNet and schedule."""
+        bf16 = self.preset.bf16
+        return predict_x0(self.unet, noisy, time, conditioning, self.alphas_cumprod, self.prediction_type, bf16=bf16)
+
+    def inputs_second(self, z1: torch.Tensor, seen: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
+        """`rollout.second_input` with this generator's preset."""
+        return second_input(z1, seen, fresh, self.preset, self.alphas_cumprod)
+
+    def inputs_first(self, noise: torch.Tensor) -> torch.Tensor:
+        """`rollout.first_input` with this generator's preset."""
+        return first_input(noise, self.preset, self.alphas_cumprod)
+
+    @torch.no_grad()
+    def rollout(self, prompts: Sequence[str], seeds: Sequence[int]) -> Rollout:
+        """z1 and z2 of each (prompt, seed)."""
+        conditioning = self.encode(prompts)
+        noise, fresh = self.noises(seeds)
+        first, second = self.preset.times
+        z1, seen = self.x0(self.inputs_first(noise), first, conditioning)
+        z2, _ = self.x0(self.inputs_second(z1, seen, fresh), second, conditioning)
+        return Rollout(list(prompts), list(seeds), z1, z2)
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Scaled latents → images B×3×H×W in [0, 1]."""
+        images = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+        return (images.float() / 2 + 0.5).clamp(0, 1)

@@ -1,0 +1,68 @@
+"""LoRA on the generator's UNet: attach, switch off for the anchor, copy out, save for diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+
+from finetune.errors import GeneratorError
+
+ADAPTER = "default"
+TARGETS = {
+    "attention": ["to_q", "to_k", "to_v", "to_out.0"],
+    "all": ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"],
+}
+WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
+
+
+def attach_lora(unet: torch.nn.Module, *, rank: int, targets: str, seed: int) -> list[torch.nn.Parameter]:
+    """Add a trainable LoRA (alpha = rank) that starts as the identity; the list of its parameters."""
+    torch.manual_seed(seed)
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS[targets], init_lora_weights="gaussian"))
+    return [parameter for parameter in unet.parameters() if parameter.requires_grad]
+
+
+@contextmanager
+def lora_off(unet: torch.nn.Module) -> Iterator[None]:
+    """Inside, the UNet is the frozen one."""
+    unet.disable_adapters()
+    try:
+        yield
+    finally:
+        unet.enable_adapters()
+
+
+def lora_state(unet: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the LoRA's weights."""
+    return {name: tensor.detach().clone() for name, tensor in get_peft_model_state_dict(unet).items()}
+
+
+def set_lora_state(unet: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Put weights of `lora_state` back."""
+    set_peft_model_state_dict(unet, state)
+
+
+def save_lora(state: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write `pytorch_lora_weights.safetensors` as diffusers' `load_lora_weights` reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    StableDiffusionXLPipeline.save_lora_weights(folder, unet_lora_layers=state)
+
+
+def load_lora(pipeline: StableDiffusionXLPipeline, folder: str | Path) -> None:
+    """Load an adapter folder into a pipeline.
+
+    Raises:
+        GeneratorError: no adapter there, or one of another architecture.
+    """
+    if not (Path(folder) / WEIGHTS_FILE).is_file():
+        raise GeneratorError(f"adapter {folder}: {WEIGHTS_FILE} is missing; give the adapter folder that lasro finetune wrote")
+    try:
+        pipeline.load_lora_weights(str(folder), adapter_name=ADAPTER)
+    except Exception as error:
+        raise GeneratorError(f"adapter {folder}: does not fit the generator ({str(error).splitlines()[0]})") from error

@@ -1,0 +1,27 @@
+"""S[·]: LaSRO's normalise-and-clip of surrogate scores (arXiv 2411.15247)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass
+class NormaliseAndClip:
+    """Scores by running mean and spread, clipped `ceiling` spreads above the mean: past it there is nothing to gain."""
+
+    mean: float = 0.0
+    spread: float = 1.0
+    seen: int = 0
+    momentum: float = 0.95
+    ceiling: float = 3.0
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """(B,) scores → (B,) objective; updates the running statistics."""
+        mean, spread = scores.detach().mean().item(), scores.detach().std(unbiased=False).item()
+        keep = min(self.momentum, self.seen / (self.seen + 1))
+        self.mean = keep * self.mean + (1 - keep) * mean
+        self.spread = keep * self.spread + (1 - keep) * spread
+        self.seen += 1
+        return ((scores - self.mean) / max(self.spread, 1e-6)).clamp(max=self.ceiling)

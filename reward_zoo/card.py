@@ -1,0 +1,61 @@
+"""`RewardCard`: what a person or a program must know about a reward before using it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+NEEDS = ("prompt", "target", "metadata", "reference")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One weight file a reward loads."""
+
+    source: str  # hub id or package that carries the file
+    file: str
+    bytes: int
+    place_by_hand: str  # how to put it on a machine without network
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardCard:
+    """Facts about one reward. Scores are always higher-is-better.
+
+    Raises:
+        ValueError: a field is empty or names an unknown need.
+    """
+
+    name: str
+    summary: str
+    range: tuple[float, float]  # smallest and largest possible score; ±inf where unbounded
+    typical: tuple[float, float]  # mean and spread to expect on ordinary images
+    source: str  # paper, repository or formula the definition comes from
+    license: str
+    differentiable: bool = False
+    needs: tuple[str, ...] = ()  # of "prompt", "target", "metadata", "reference"
+    image_size: str = "any"
+    prompt_token_limit: int | None = None
+    weights: tuple[Weights, ...] = ()
+    extra: str = ""  # extra to install: pip install "lasro[EXTRA]"
+    perceives: str = ""  # what the reward reads off an image and can be re-scored against, if anything
+    version: str = "1"
+    components: tuple[str, ...] = ()  # named parts its scores carry
+
+    def __post_init__(self) -> None:
+        empty = [
+            f.name for f in fields(self) if f.name in {"name", "summary", "source", "license"} and not getattr(self, f.name)
+        ]
+        if empty:
+            raise ValueError(f"card of {self.name!r}: empty field {', '.join(empty)}")
+        unknown = set(self.needs) - set(NEEDS)
+        if unknown:
+            raise ValueError(f"card of {self.name!r}: needs={sorted(unknown)} is not among {NEEDS}")
+        if not self.range[0] < self.range[1]:
+            raise ValueError(f"card of {self.name!r}: range {self.range} is empty")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as plain JSON data (infinities become None)."""
+        data = asdict(self)
+        data["range"] = [None if abs(bound) == float("inf") else bound for bound in self.range]
+        return data

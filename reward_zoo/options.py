@@ -1,0 +1,50 @@
+"""Options given as text, typed from the signature of what takes them. Unknown names are refused."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reward_zoo.errors import SpecError, did_you_mean
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def typed_options(factory: Callable[..., Any], options: Mapping[str, str], owner: str) -> dict[str, Any]:
+    """Turn option texts into the types `factory`'s keyword parameters declare.
+
+    Raises:
+        SpecError: an option `factory` does not take, or a value of the wrong type; the message lists the valid ones.
+    """
+    parameters = inspect.signature(factory).parameters
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    typed = {}
+    for key, text in options.items():
+        if key not in parameters:
+            valid = ", ".join(parameters) or "it takes none"
+            raise SpecError(f"{owner}: no option {key!r}; {did_you_mean(key, parameters)} (options: {valid})")
+        typed[key] = _convert(text, hints.get(key, str), f"{owner}: option {key}={text!r}")
+    return typed
+
+
+def _convert(text: str, kind: Any, where: str) -> Any:  # noqa: ANN401 - typed by `kind`
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        if text not in choices:
+            raise SpecError(f"{where} is not one of {', '.join(map(str, choices))}")
+        return text
+    if isinstance(kind, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    if kind is bool:
+        if text.lower() not in _BOOLEANS:
+            raise SpecError(f"{where} is not a boolean; write true or false")
+        return _BOOLEANS[text.lower()]
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise SpecError(f"{where} is not {'a whole number' if kind is int else 'a number'}") from None
+    return text

@@ -1,0 +1,85 @@
+"""Names of rewards. Built-ins and plugins are known by `"module:attribute"` and imported on first use."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from reward_zoo.card import RewardCard
+from reward_zoo.errors import RewardError, UnknownRewardError, did_you_mean
+from reward_zoo.function import FunctionReward
+from reward_zoo.reward import Reward
+from reward_zoo.rewards import BUILTIN
+
+ENTRY_POINT_GROUP = "lasro.rewards"
+_registered: dict[str, Callable[..., Reward]] = {}
+
+
+def register(name: str, *, card: RewardCard | None = None, override: bool = False) -> Callable[[Any], Any]:
+    """Decorator: give a function or a `Reward` class a name that `load` knows.
+
+    Raises:
+        RewardError: the name is taken and `override` is not set.
+    """
+
+    def decorate(target: Any) -> Any:  # noqa: ANN401 - returns what it was given
+        if not override and name in known_rewards():
+            raise RewardError(f"reward name {name!r} is taken; choose another, or register(..., override=True)")
+        _registered[name] = reward_factory(target, name=name, card=card)
+        return target
+
+    return decorate
+
+
+def reward_factory(target: Any, *, name: str, card: RewardCard | None = None) -> Callable[..., Reward]:  # noqa: ANN401
+    """What builds a reward from a `Reward` class, or wraps a plain function."""
+    if isinstance(target, type) and issubclass(target, Reward):
+        return target
+
+    def build() -> Reward:
+        return FunctionReward(target, name=name, card=card)
+
+    return build
+
+
+@cache
+def _plugins() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def known_rewards() -> list[str]:
+    """Every name `load` knows, sorted."""
+    return sorted({*BUILTIN, *_registered, *_plugins()})
+
+
+def find_factory(name: str) -> Callable[..., Reward]:
+    """What builds the reward called `name`.
+
+    Raises:
+        UnknownRewardError: no such name.
+    """
+    if name in _registered:
+        return _registered[name]
+    address = BUILTIN.get(name) or _plugins().get(name)
+    if address is None:
+        raise UnknownRewardError(f"unknown reward {name!r}; {did_you_mean(name, known_rewards())}")
+    module, _, attribute = address.partition(":")
+    return reward_factory(getattr(importlib.import_module(module), attribute), name=name)
+
+
+def card_of(name: str) -> RewardCard:
+    """The card of a registered reward; its model is not loaded.
+
+    Raises:
+        UnknownRewardError: no such name.
+    """
+    factory = find_factory(name)
+    return factory.card if isinstance(factory, type) else factory().card
+
+
+def list_rewards() -> list[RewardCard]:
+    """The cards of all registered rewards, by name."""
+    return [card_of(name) for name in known_rewards()]

@@ -1,0 +1,103 @@
+"""`Reward`: the base every reward shares. It checks what goes in and what comes out; subclasses only score."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from reward_zoo.errors import LasroError, MissingInputError, NotDifferentiableError, RewardFailedError
+from reward_zoo.images import as_images
+from reward_zoo.prompts import broadcast
+from reward_zoo.scores import Scores
+
+if TYPE_CHECKING:
+    import torch
+
+    from reward_zoo.card import RewardCard
+
+
+@dataclass(frozen=True)
+class RewardInputs:
+    """What one call scores: `images` B×3×H×W in [0, 1] and, where given, B prompts, targets and metadata records."""
+
+    images: torch.Tensor
+    prompts: list[str] | None = None
+    targets: list[str] | None = None
+    metadata: list[dict[str, Any]] | None = None
+
+
+class Reward(ABC):
+    """Base of all rewards. A subclass sets `card` and implements `score`."""
+
+    card: ClassVar[RewardCard] | RewardCard
+
+    @abstractmethod
+    def score(self, inputs: RewardInputs) -> Any:  # noqa: ANN401 - tensor, array, list or Scores; checked by __call__
+        """One number an image: a (B,) tensor, array or list, or `Scores`."""
+
+    def __call__(
+        self,
+        *,
+        images: Any,  # noqa: ANN401 - see images.as_images
+        prompts: Sequence[str] | str | None = None,
+        targets: Sequence[str] | str | None = None,
+        metadata: Sequence[dict[str, Any]] | None = None,
+    ) -> Scores:
+        """Score images; see `RewardInputs` for shapes.
+
+        Raises:
+            ImageError: the images cannot be taken as B×3×H×W in [0, 1].
+            MissingInputError: a prompt or target the card names is missing, or their number is wrong.
+            NotDifferentiableError: the images want a gradient and the reward has none.
+            RewardFailedError: the reward raised, or did not return one number an image.
+        """
+        pixels = as_images(images)
+        if pixels.requires_grad and not self.card.differentiable:
+            raise NotDifferentiableError(
+                f"{self.card.name}: has no gradient; call it on images.detach(), or distil a surrogate of it"
+            )
+        count = len(pixels)
+        inputs = RewardInputs(
+            images=pixels,
+            prompts=None if prompts is None else broadcast(prompts, count, "prompts"),
+            targets=None if targets is None else broadcast(targets, count, "targets"),
+            metadata=None if metadata is None else list(metadata),
+        )
+        if "prompt" in self.card.needs and inputs.prompts is None:
+            raise MissingInputError(f"{self.card.name}: needs prompts; pass prompts=[...], one an image")
+        if "target" in self.card.needs and inputs.targets is None and inputs.prompts is None:
+            raise MissingInputError(f"{self.card.name}: needs targets=[...], or prompts that quote them")
+        try:
+            answer = self.score(inputs)
+        except LasroError:
+            raise
+        except Exception as error:
+            raise RewardFailedError(f"{self.card.name}: the reward raised {type(error).__name__}: {error}") from error
+        return as_scores(answer, count, self.card.name)
+
+
+def as_scores(answer: Any, count: int, name: str) -> Scores:  # noqa: ANN401
+    """Whatever a reward returned, as `Scores` of `count` items.
+
+    Raises:
+        RewardFailedError: not one number an image.
+    """
+    import torch
+
+    if isinstance(answer, Scores):
+        scores = answer
+    else:
+        try:
+            values = answer if isinstance(answer, torch.Tensor) else torch.as_tensor(answer, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RewardFailedError(f"{name}: returned {type(answer).__name__}, not one number an image") from error
+        scores = Scores(values=values)
+    values = scores.values.float().cpu()
+    if values.shape == (count, 1):
+        values = values[:, 0]
+    if values.shape != (count,):
+        got = values.shape[0] if values.ndim == 1 else f"shape {tuple(values.shape)}"
+        raise RewardFailedError(f"{name}: returned {got} scores for {count} images; return one number an image")
+    return Scores(values=values, components=scores.components, perceived=scores.perceived)

@@ -1,0 +1,1 @@
+"""Latent surrogates of rewards: labels, training, fidelity, folders."""

@@ -1,0 +1,1 @@
+"""Backbones of surrogates: networks that turn latents and text into feature maps."""

@@ -1,0 +1,48 @@
+"""Settings of labelling and distilling, with their checks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from reward_zoo.errors import SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """How a surrogate is labelled and trained.
+
+    Raises:
+        SpecError: a value out of its range; the message names the flag.
+    """
+
+    samples: int = 3200  # reward calls spent on labels: prompts x noises x 2 (z1 and z2)
+    noises: int = 4  # initial noises a prompt (the paper's N_s is 6)
+    held_out: float = 0.12  # share of the prompts kept for fidelity and early stopping
+    depth: Literal["encoder", "full"] = "full"
+    losses: tuple[str, ...] = ("bradley-terry-all", "regression")
+    learning_rate: float = 4e-4
+    weight_decay: float = 0.05
+    prompts_per_batch: int = 12
+    steps: int = 600
+    evaluate_every: int = 50
+    patience: int = 4  # evaluations without a better one before training stops
+    max_time: int = 200  # noise levels seen in training: uniform on [0, max_time)
+    score_time: int = 50  # noise level at which the surrogate is asked
+    label_batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "noises", "prompts_per_batch", "steps", "evaluate_every", "patience", "label_batch_size"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        if self.noises < 2:
+            raise SpecError(f"--noises {self.noises}: pairs need at least 2 noises a prompt")
+        if not 0 < self.held_out < 1:
+            raise SpecError(f"--held-out {self.held_out}: must lie between 0 and 1")
+        if not 0 <= self.score_time < self.max_time <= 1000:
+            raise SpecError(f"--score-time {self.score_time}, --max-time {self.max_time}: need 0 <= score < max <= 1000")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)

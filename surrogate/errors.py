@@ -1,0 +1,32 @@
+"""The surrogate's branch of the error tree (root: reward_zoo/errors.py).
+
+SurrogateError
+├── StoreError            a labelled store is missing, damaged, or of another kind
+├── SurrogateFolderError  a surrogate folder is missing, damaged, or of a newer format
+├── LatentSpaceError      generator and surrogate do not share a latent space
+└── LabelError            the labels cannot teach anything: all tied, or mostly invalid
+"""
+
+from __future__ import annotations
+
+from reward_zoo.errors import LasroError
+
+
+class SurrogateError(LasroError):
+    """Anything about surrogates and their labels."""
+
+
+class StoreError(SurrogateError):
+    """A labelled store is missing, damaged, or of another kind."""
+
+
+class SurrogateFolderError(SurrogateError):
+    """A surrogate folder is missing, damaged, or of a newer format."""
+
+
+class LatentSpaceError(SurrogateError):
+    """Generator and surrogate do not share a latent space."""
+
+
+class LabelError(SurrogateError):
+    """The labels cannot teach anything."""

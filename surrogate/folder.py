@@ -1,0 +1,137 @@
+"""A surrogate on disk: model.safetensors, config.json, fidelity.json and a model card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from surrogate.backbones.sdxl import SDXLBackbone
+from surrogate.errors import LatentSpaceError, SurrogateFolderError
+from surrogate.model import Surrogate
+from surrogate.types import Generator, LatentSpace
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SavedSurrogate:
+    """A surrogate with what its folder says about it: reward spec, generator, margin, fidelity, labels."""
+
+    surrogate: Surrogate
+    config: dict[str, Any]
+    folder: Path
+
+    @property
+    def labels(self) -> Path | None:
+        """The labelled store it was trained on, if it still stands where it stood."""
+        path = self.folder / self.config.get("labels", "")
+        return path if (path / "meta.json").exists() else None
+
+
+def save_surrogate(surrogate: Surrogate, folder: Path, *, fidelity: dict[str, Any], **facts: Any) -> None:  # noqa: ANN401
+    """Write the folder; `facts` (reward, generator, margin, …) go into config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    backbone = surrogate.backbone
+    config = {
+        "format_version": FORMAT_VERSION,
+        **facts,
+        "depth": backbone.depth,
+        "prediction_type": backbone.prediction_type,
+        "alphas_cumprod": backbone.alphas_cumprod.tolist(),
+        "latent_space": surrogate.latent_space.as_dict(),
+        "mean": surrogate.mean,
+        "spread": surrogate.spread,
+        "score_time": surrogate.score_time,
+        "unet": {key: value for key, value in backbone.unet.config.items() if not key.startswith("_")},
+    }
+    save_file({name: tensor.contiguous() for name, tensor in surrogate.state_dict().items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    (folder / "fidelity.json").write_text(json.dumps(fidelity, indent=2))
+    (folder / "README.md").write_text(model_card(config, fidelity))
+
+
+def load_surrogate(folder: str | Path) -> SavedSurrogate:
+    """Load a surrogate folder.
+
+    Raises:
+        SurrogateFolderError: a file is missing, damaged or of a newer format.
+    """
+    folder = Path(folder)
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise SurrogateFolderError(f"surrogate {folder}: {name} is missing; give the folder that lasro distill wrote")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        version = config["format_version"]
+        if version > FORMAT_VERSION:
+            raise SurrogateFolderError(f"surrogate {folder}: format {version} is newer than this lasro knows; upgrade lasro")
+        surrogate = _rebuild(config)
+        surrogate.load_state_dict(load_file(folder / "model.safetensors"))
+    except SurrogateFolderError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise SurrogateFolderError(
+            f"surrogate {folder}: damaged ({type(error).__name__}: {reason}); distil it again"
+        ) from error
+    return SavedSurrogate(surrogate.eval(), config, folder)
+
+
+def check_latent_space(surrogate: Surrogate, generator: Generator) -> None:
+    """See that a generator's latents are what the surrogate reads.
+
+    Raises:
+        LatentSpaceError: they are not; the message names the difference.
+    """
+    mine, theirs = surrogate.latent_space, generator.latent_space
+    if (mine.channels, mine.scaling_factor) != (theirs.channels, theirs.scaling_factor):
+        raise LatentSpaceError(
+            f"generator {generator.name} has {theirs.channels} latent channels scaled by {theirs.scaling_factor}, the "
+            f"surrogate reads {mine.channels} scaled by {mine.scaling_factor}; use a surrogate distilled in this latent space"
+        )
+
+
+def _rebuild(config: dict[str, Any]) -> Surrogate:
+    from diffusers import UNet2DConditionModel
+
+    backbone = SDXLBackbone(
+        UNet2DConditionModel.from_config(config["unet"]),
+        depth=config["depth"],
+        alphas_cumprod=torch.tensor(config["alphas_cumprod"]),
+        prediction_type=config["prediction_type"],
+    )
+    return Surrogate(
+        backbone,
+        latent_space=LatentSpace(**config["latent_space"]),
+        mean=config["mean"],
+        spread=config["spread"],
+        score_time=config["score_time"],
+    )
+
+
+def model_card(config: dict[str, Any], fidelity: dict[str, Any]) -> str:
+    """The folder's README.md."""
+    pairwise = fidelity["pairwise"]
+    return f"""---
+library_name: lasro
+tags: [reward-model, latent-reward, sdxl]
+---
+# Latent surrogate of `{config["reward"]}`
+
+Predicts the reward `{config["reward"]}` from latents of `{config["generator"]}`, with a gradient. Made by `lasro distill`.
+
+| measured on prompts never trained on | |
+|---|---|
+| pairwise accuracy within a prompt (scores more than {pairwise["margin"]:g} apart) | {pairwise["accuracy"]:.3f} |
+| 95 % interval | {pairwise["ci95"][0]:.3f} to {pairwise["ci95"][1]:.3f} |
+| the reward's own noise ceiling | {pairwise["ceiling"]:.3f} |
+| Spearman correlation | {fidelity["spearman"]:.3f} |
+| labels (reward calls) | {fidelity["labels"]} |
+
+Use: `lasro finetune --surrogate THIS_FOLDER`.
+"""

@@ -1,0 +1,78 @@
+"""The labelling step: roll out, decode, ask the reward, write down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import torch
+
+from reward_zoo import Reward, Scores
+from reward_zoo.errors import RewardFailedError
+from surrogate.store import Label, LabelledStore
+from surrogate.types import Generator, Rollout
+
+
+class RewardMeter:
+    """The true reward, counted: every image it is asked about costs one call."""
+
+    def __init__(self, reward: Reward, calls: int = 0) -> None:
+        self.reward, self.calls = reward, calls
+
+    def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> Scores:
+        """Score images B×3×H×W in [0, 1].
+
+        Raises:
+            RewardFailedError: the reward raised, or gave no score for more than half of the images.
+        """
+        scores = self.reward(images=images, prompts=list(prompts))
+        self.calls += len(scores)
+        invalid = int((~scores.valid).sum())
+        if invalid * 2 > len(scores):
+            name = self.reward.card.name
+            raise RewardFailedError(f"{name}: gave no score (NaN) for {invalid} of {len(scores)} images; mend the reward")
+        return scores
+
+
+def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) -> tuple[torch.Tensor, list[Label]]:
+    """Score z1 and z2 of a rollout: latents 2B×4×h×w (all z1, then all z2) and their labels."""
+    latents = torch.cat([rollout.z1, rollout.z2])
+    prompts = rollout.prompts * 2
+    scores = meter(generator.decode(latents), prompts)
+    count = len(rollout.prompts)
+    perceived = scores.perceived or [""] * len(prompts)
+    labels = [
+        Label(
+            prompt=prompts[row],
+            seed=rollout.seeds[row % count],
+            stage=1 + row // count,
+            score=scores.values[row].item(),
+            perceived=perceived[row],
+            components=json.dumps({name: round(part[row].item(), 6) for name, part in scores.components.items()}),
+        )
+        for row in range(len(prompts))
+    ]
+    return latents, labels
+
+
+def label(
+    generator: Generator,
+    meter: RewardMeter,
+    jobs: Sequence[tuple[str, int]],
+    store: LabelledStore,
+    *,
+    batch_size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Label the (prompt, seed) jobs that the store lacks, a shard a batch.
+
+    Raises:
+        RewardFailedError: see `RewardMeter`.
+    """
+    done = store.done()
+    todo = [job for job in jobs if job not in done]
+    for start in range(0, len(todo), batch_size):
+        batch = todo[start : start + batch_size]
+        rollout = generator.rollout([prompt for prompt, _ in batch], [seed for _, seed in batch])
+        store.append(*label_rollout(generator, meter, rollout))
+        progress(len(jobs) - len(todo) + start + len(batch), len(jobs))

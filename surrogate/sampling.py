@@ -1,0 +1,96 @@
+"""The labels of a store as tensors, split by prompt, and batches that hold several latents of each prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from surrogate.errors import LabelError
+from surrogate.store import LabelledStore
+from surrogate.types import Generator, TextConditioning
+
+
+@dataclass(frozen=True)
+class LabelledLatents:
+    """Latents N×4×h×w with true scores (N,), stage (N,) and the number of their prompt (N,) in `prompts`."""
+
+    latents: torch.Tensor
+    scores: torch.Tensor
+    stages: torch.Tensor
+    groups: torch.Tensor
+    prompts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def rows(self, mask: torch.Tensor) -> LabelledLatents:
+        """The masked rows; prompts keep their numbers."""
+        return LabelledLatents(self.latents[mask], self.scores[mask], self.stages[mask], self.groups[mask], self.prompts)
+
+    def row_prompts(self) -> list[str]:
+        """The prompt of each row."""
+        return [self.prompts[group] for group in self.groups.tolist()]
+
+
+def read_store(store: LabelledStore) -> LabelledLatents:
+    """All valid labels of a store.
+
+    Raises:
+        LabelError: no label is valid, or all scores are equal.
+    """
+    labels, latents = store.labels(), store.latents()
+    prompts = list(dict.fromkeys(label.prompt for label in labels))
+    number = {prompt: index for index, prompt in enumerate(prompts)}
+    data = LabelledLatents(
+        latents=latents,
+        scores=torch.tensor([label.score for label in labels]),
+        stages=torch.tensor([label.stage for label in labels]),
+        groups=torch.tensor([number[label.prompt] for label in labels]),
+        prompts=prompts,
+    )
+    data = data.rows(data.scores.isfinite())
+    if not len(data) or data.scores.min() == data.scores.max():
+        value = data.scores[0].item() if len(data) else "NaN"
+        raise LabelError(
+            f"the reward gave the same score ({value}) to all {len(labels)} samples: nothing to learn; "
+            "check the reward on these images, or give more varied prompts"
+        )
+    return data
+
+
+def split_by_prompt(data: LabelledLatents, share: float, rng: torch.Generator) -> tuple[LabelledLatents, LabelledLatents]:
+    """(training, held-out) rows; no prompt stands in both.
+
+    Raises:
+        LabelError: too few prompts for a split.
+    """
+    count = len(data.prompts)
+    held = max(1, round(share * count))
+    if count - held < 1:
+        raise LabelError(f"{count} prompts are too few to hold some out; give at least 2")
+    chosen = torch.zeros(count, dtype=torch.bool)
+    chosen[torch.randperm(count, generator=rng)[:held]] = True
+    mask = chosen[data.groups]
+    return data.rows(~mask), data.rows(mask)
+
+
+def prompt_batches(groups: torch.Tensor, prompts_per_batch: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
+    """Endless batches of row numbers: all rows of some prompts, every prompt once before any comes again."""
+    names = groups.unique()
+    members = {int(name): torch.nonzero(groups == name)[:, 0] for name in names}
+    while True:
+        order = names[torch.randperm(len(names), generator=rng)].tolist()
+        for start in range(0, max(1, len(order) - prompts_per_batch + 1), prompts_per_batch):
+            yield torch.cat([members[name] for name in order[start : start + prompts_per_batch]])
+
+
+class ConditioningTable:
+    """Text conditioning by prompt number; the generator encodes each prompt once, when it is first asked for."""
+
+    def __init__(self, generator: Generator, prompts: Sequence[str]) -> None:
+        self.generator, self.prompts = generator, prompts
+
+    def __getitem__(self, groups: torch.Tensor) -> TextConditioning:
+        return self.generator.encode([self.prompts[group] for group in groups.tolist()])

@@ -1,0 +1,120 @@
+"""The labelled store: latents with the true reward's answers, on disk.
+
+    STORE/meta.json                        latent space, generator, reward, format version
+    STORE/shard-00000.safetensors          latents (n×4×h×w float16) of one shard
+    STORE/index.parquet/part-00000.parquet one row a latent: prompt, target, seed, stage, score, components, perceived
+
+A shard counts once its index part is in place; parts are renamed into place last, so a kill loses at most the shard
+being written and never leaves half of one. `index.parquet` is an ordinary Parquet data set that anything can read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file, save_file
+
+from surrogate.errors import StoreError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Label:
+    """One latent's index row. `stage` is 1 for z1, 2 for z2; `score` is NaN where the reward failed."""
+
+    prompt: str
+    seed: int
+    stage: int
+    score: float
+    perceived: str = ""
+    components: str = "{}"  # JSON object
+
+
+class LabelledStore:
+    """An appendable folder of labelled latents."""
+
+    def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
+        self.folder, self.meta = folder, meta
+
+    @classmethod
+    def create(cls, folder: Path, **meta: Any) -> LabelledStore:  # noqa: ANN401 - JSON data
+        """Start a store, or go on with the one that is there.
+
+        Raises:
+            StoreError: the folder holds a store of another generator, reward or latent space.
+        """
+        meta = {"format_version": FORMAT_VERSION, **meta}
+        if (folder / "meta.json").exists():
+            store = cls.open(folder)
+            changed = [key for key in meta if store.meta.get(key) != meta[key]]
+            if changed:
+                key = changed[0]
+                raise StoreError(
+                    f"{folder}: holds labels with {key}={store.meta.get(key)!r}, not {meta[key]!r}; use another folder"
+                )
+            return store
+        (folder / "index.parquet").mkdir(parents=True, exist_ok=True)
+        (folder / "meta.json").write_text(json.dumps(meta, indent=2))
+        return cls(folder, meta)
+
+    @classmethod
+    def open(cls, folder: Path) -> LabelledStore:
+        """Open a store for reading and appending.
+
+        Raises:
+            StoreError: no store there, or one of a newer format.
+        """
+        try:
+            meta = json.loads((folder / "meta.json").read_text())
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{folder}: not a labelled store ({error})") from error
+        if meta.get("format_version", 0) > FORMAT_VERSION:
+            raise StoreError(f"{folder}: store format {meta['format_version']} is newer than this lasro knows; upgrade lasro")
+        return cls(folder, meta)
+
+    def append(self, latents: torch.Tensor, labels: Sequence[Label]) -> None:
+        """Add one shard: latents n×4×h×w and their n labels."""
+        number = len(self._parts())
+        shard = self.folder / f"shard-{number:05d}.safetensors"
+        part = self.folder / "index.parquet" / f"part-{number:05d}.parquet"
+        save_file({"latents": latents.half().contiguous()}, shard)
+        table = pa.Table.from_pylist([{**asdict(label), "shard": number, "row": row} for row, label in enumerate(labels)])
+        pq.write_table(table, part.with_suffix(".tmp"))
+        part.with_suffix(".tmp").replace(part)
+
+    def labels(self) -> list[Label]:
+        """All labels, in the order they were written."""
+        rows = [row for part in self._parts() for row in pq.read_table(part).to_pylist()]
+        return [Label(**{key: row[key] for key in Label.__dataclass_fields__}) for row in rows]
+
+    def latents(self) -> torch.Tensor:
+        """All latents as float32, in the order of `labels()`.
+
+        Raises:
+            StoreError: a shard is missing or damaged.
+        """
+        shards = []
+        for number in range(len(self._parts())):
+            path = self.folder / f"shard-{number:05d}.safetensors"
+            try:
+                shards.append(load_file(path)["latents"])
+            except Exception as error:
+                raise StoreError(f"{path}: missing or damaged ({error}); delete the store and label again") from error
+        if not shards:
+            raise StoreError(f"{self.folder}: the store is empty; label some samples first")
+        return torch.cat(shards).float()
+
+    def done(self) -> set[tuple[str, int]]:
+        """The (prompt, seed) pairs already labelled."""
+        return {(label.prompt, label.seed) for label in self.labels()}
+
+    def _parts(self) -> list[Path]:
+        return sorted((self.folder / "index.parquet").glob("part-*.parquet"))

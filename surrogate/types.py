@@ -1,0 +1,76 @@
+"""What passes between a generator, the labelled store and a surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """What two models must share to read each other's latents."""
+
+    channels: int
+    height: int
+    width: int
+    scaling_factor: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TextConditioning:
+    """What SDXL's UNet is told about B prompts: hidden states B×T×D, pooled embedding B×P, time ids B×6."""
+
+    prompt_embeds: torch.Tensor
+    pooled: torch.Tensor
+    time_ids: torch.Tensor
+
+    def __getitem__(self, rows: Any) -> TextConditioning:  # noqa: ANN401 - whatever indexes a tensor
+        return TextConditioning(self.prompt_embeds[rows], self.pooled[rows], self.time_ids[rows])
+
+    def __len__(self) -> int:
+        return len(self.prompt_embeds)
+
+    @staticmethod
+    def stack(items: Sequence[TextConditioning]) -> TextConditioning:
+        """One conditioning of all items' rows, in order."""
+        return TextConditioning(
+            torch.cat([item.prompt_embeds for item in items]),
+            torch.cat([item.pooled for item in items]),
+            torch.cat([item.time_ids for item in items]),
+        )
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Two-step samples: `z1` (x0 after one step) and `z2` (after two), scaled latents B×4×h×w float32."""
+
+    prompts: list[str]
+    seeds: list[int]
+    z1: torch.Tensor
+    z2: torch.Tensor
+
+
+class Generator(Protocol):
+    """What labelling needs of a generator; `finetune.generators` has the real ones."""
+
+    name: str
+    latent_space: LatentSpace
+    unet: torch.nn.Module
+    alphas_cumprod: torch.Tensor
+    prediction_type: str
+
+    def encode(self, prompts: Sequence[str]) -> TextConditioning:
+        """Text conditioning of the prompts, one row each."""
+
+    def rollout(self, prompts: Sequence[str], seeds: Sequence[int]) -> Rollout:
+        """Two-step samples without gradient; row i depends on prompt i and seed i alone."""
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Scaled latents → images B×3×H×W in [0, 1], without gradient."""

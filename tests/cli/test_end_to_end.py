@@ -1,0 +1,72 @@
+"""The two main commands at SDXL's shape, with a reward of the user's own: distil, tune, resume, generate."""
+
+import json
+
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline
+from PIL import Image
+
+PROMPTS = "\n".join(f"a {color} {thing}" for color in ("red", "blue", "green") for thing in ("cat", "dog", "tree", "boat"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "own.py").write_text("def light(images):\n    return images.mean((1, 2, 3))\n")
+    (folder / "prompts.txt").write_text(PROMPTS)
+    return folder
+
+
+def test_distill_finetune_generate(lasro, place, tiny_sdxl):
+    common = ["--generator", tiny_sdxl, "--prompts", place / "prompts.txt"]
+    distill = ["distill", "--reward", f"{place}/own.py:light", *common, "--samples", 48, "--steps", 4, "--out", place / "d"]
+    code, result, err = lasro(*distill, "--json")
+    assert code == 0, err
+    assert result["reward_calls"] == 48
+    assert 0 <= result["pairwise"]["accuracy"] <= 1
+    for name in ("surrogate/model.safetensors", "surrogate/README.md", "labels/meta.json", "config.yaml", "summary.json"):
+        assert (place / "d" / name).is_file(), name
+
+    code, again, err = lasro(*distill, "--json", "--resume")
+    assert code == 0, err
+    assert again["reward_calls"] == 0  # every label was there
+    assert again["pairwise"] == result["pairwise"]  # same seed, same numbers
+
+    tune = ["finetune", "--surrogate", place / "d" / "surrogate", "--prompts", place / "prompts.txt"]
+    tune += ["--eval-prompts", place / "prompts.txt", "--steps", 2, "--batch-size", 2, "--out", place / "f"]
+    code, tuned, err = lasro(*tune, "--json")
+    assert code == 0, err
+    assert {"before", "after", "ci95"} <= set(tuned["reward"])
+    records = [json.loads(line) for line in (place / "f" / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [1, 2]
+
+    pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, variant="fp16", dtype=torch.float32)
+    pipeline.load_lora_weights(place / "f" / "adapter")
+
+    out = place / "picture.png"
+    generate = ["generate", "--generator", tiny_sdxl, "--prompt", "a red cat", "--out", out]
+    assert lasro(*generate, "--adapter", place / "f" / "adapter")[0] == 0
+    with Image.open(out) as picture:
+        assert picture.size == (128, 128)
+    assert lasro(*generate)[0] == 2  # exists
+    assert lasro(*generate, "--overwrite", "--seed", 1, "--seed", 2)[0] == 0
+
+
+def test_scores_of_files(lasro, place):
+    Image.new("RGB", (20, 10), (255, 255, 255)).save(place / "white.png")
+    Image.new("RGB", (10, 20), (0, 0, 0)).save(place / "black.png")
+    code, rows, _ = lasro("rewards", "score", place / "white.png", place / "black.png", "--reward", "brightness", "--json")
+    assert code == 0
+    assert [round(row["score"], 3) for row in rows] == [1.0, 0.0]
+
+
+def test_list_and_info(lasro):
+    code, cards, _ = lasro("rewards", "list", "--json")
+    assert code == 0
+    assert {"ocr", "symmetry"} <= {card["name"] for card in cards}
+    code, cards, _ = lasro("rewards", "list", "--differentiable", "--json")
+    assert {card["name"] for card in cards} >= {"brightness", "symmetry"}
+    assert "ocr" not in {card["name"] for card in cards}
+    code, card, _ = lasro("rewards", "info", "ocr", "--json")
+    assert card["needs"] == ["target"]

@@ -1,0 +1,106 @@
+"""A table of mistakes: each is one line on stderr, exit code 2, and leaves nothing behind."""
+
+import pytest
+import torch
+
+from finetune.generators.pipeline import load_generator
+from surrogate.config import DistillConfig
+from surrogate.distillation import build_surrogate
+from surrogate.folder import save_surrogate
+from surrogate.sampling import LabelledLatents
+from tests.surrogate.test_model import FIDELITY
+from tests.tiny.sdxl import build_sdxl
+
+OWN = """
+def raises(images): raise RuntimeError("no GPU")
+def short(images): return [1.0]
+def nan(images): return images.mean((1, 2, 3)) * float("nan")
+def constant(images): return images.mean((1, 2, 3)) * 0
+def light(images): return images.mean((1, 2, 3))
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_sdxl):
+    """A folder with everything a mistake needs."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "own.py").write_text(OWN)
+    (folder / "prompts.txt").write_text("a cat\na dog\na tree\n")
+    (folder / "empty.txt").write_text("\n \n")
+    (folder / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    (folder / "exists").mkdir()
+    (folder / "exists" / "file").write_text("mine")
+    generator = load_generator(str(tiny_sdxl))
+    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"])
+    surrogate = build_surrogate(generator, data, DistillConfig(depth="encoder"))
+    facts = {"reward": f"{folder}/own.py:light", "generator": str(tiny_sdxl), "margin": 0.2, "labels": "../labels"}
+    facts["distill"] = DistillConfig().as_dict()
+    save_surrogate(surrogate, folder / "surrogate", fidelity=FIDELITY, **facts)
+    save_surrogate(surrogate, folder / "damaged", fidelity=FIDELITY, **facts)
+    (folder / "damaged" / "model.safetensors").write_bytes(b"x")
+    build_sdxl(folder / "wide", latent_channels=8)
+    return folder
+
+
+DISTILL = ["distill", "--generator", "{tiny}", "--prompts", "{place}/prompts.txt", "--samples", "24", "--out", "{place}/out"]
+TUNE = ["finetune", "--prompts", "{place}/prompts.txt", "--eval-prompts", "{place}/prompts.txt", "--out", "{place}/out"]
+MISTAKES = {
+    "unknown command": (["distil"], "No such command 'distil'. Did you mean 'distill'?"),
+    "unknown option": (["distill", "--rewrad", "ocr"], "--rewrad"),
+    "missing option": (["distill"], "--reward"),
+    "not a number": ([*DISTILL, "--reward", "ocr", "--steps", "many"], "--steps"),
+    "unknown reward": ([*DISTILL, "--reward", "orc"], "unknown reward 'orc'; did you mean 'ocr'?"),
+    "unknown reward option": ([*DISTILL, "--reward", "ocr:engin=x"], "no option 'engin'; did you mean 'engine'?"),
+    "unknown generator": ([*DISTILL, "--reward", "symmetry", "--generator", "tiny-sign"], "did you mean 'tiny-signs'?"),
+    "unknown prompt set": ([*DISTILL, "--reward", "symmetry", "--prompts", "signs-tset"], "did you mean 'signs-test'"),
+    "missing reward file": ([*DISTILL, "--reward", "{place}/no.py:f"], "no such file"),
+    "missing function": ([*DISTILL, "--reward", "{place}/own.py:ligth"], "did you mean 'light'?"),
+    "empty prompt file": ([*DISTILL, "--reward", "symmetry", "--prompts", "{place}/empty.txt"], "holds no prompt"),
+    "prompt file not text": ([*DISTILL, "--reward", "symmetry", "--prompts", "{place}/binary.txt"], "UTF-8"),
+    "prompt without a quoted word": ([*DISTILL, "--reward", "ocr"], "quotes no text to read"),
+    "reward raises": ([*DISTILL, "--reward", "{place}/own.py:raises"], "raised RuntimeError: no GPU"),
+    "reward of wrong length": ([*DISTILL, "--reward", "{place}/own.py:short"], "returned 1 scores for"),
+    "reward is NaN": ([*DISTILL, "--reward", "{place}/own.py:nan"], "gave no score (NaN) for"),
+    "reward is constant": (
+        [*DISTILL, "--reward", "{place}/own.py:constant", "--out", "{place}/constant"],
+        "same score (0.0)",
+    ),
+    "out exists": ([*DISTILL, "--reward", "symmetry", "--out", "{place}/exists"], "use --overwrite"),
+    "out is a file": ([*DISTILL, "--reward", "symmetry", "--out", "{place}/own.py"], "is a file"),
+    "out cannot be written": ([*DISTILL, "--reward", "symmetry", "--out", "/proc/lasro"], "cannot write there"),
+    "bad depth": ([*DISTILL, "--reward", "symmetry", "--depth", "half"], "--depth half"),
+    "one noise": ([*DISTILL, "--reward", "symmetry", "--noises", "1"], "--noises 1"),
+    "no surrogate": ([*TUNE, "--surrogate", "{place}/nowhere"], "config.json is missing"),
+    "damaged surrogate": ([*TUNE, "--surrogate", "{place}/damaged"], "damaged"),
+    "other latent space": ([*TUNE, "--surrogate", "{place}/surrogate", "--generator", "{place}/wide"], "8 latent channels"),
+    "unknown guard": ([*TUNE, "--surrogate", "{place}/surrogate", "--guard", "orc"], "did you mean 'ocr'?"),
+    "rank 0": ([*TUNE, "--surrogate", "{place}/surrogate", "--lora-rank", "0"], "--lora-rank 0"),
+    "no prompts of its own": (
+        ["finetune", "--surrogate", "{place}/surrogate", "--out", "{place}/out"],
+        "--prompts: this generator",
+    ),
+    "three steps": (["generate", "--prompt", "x", "--out", "x.png", "--num-inference-steps", "3"], "--num-inference-steps 3"),
+    "picture that is no png": (["generate", "--prompt", "x", "--out", "x.gif"], ".png"),
+    "missing adapter": (
+        ["generate", "--generator", "{tiny}", "--prompt", "x", "--out", "{place}/x.png", "--adapter", "{place}"],
+        "pytorch_lora_weights.safetensors is missing",
+    ),
+    "picture missing": (["rewards", "score", "no.png", "--reward", "symmetry"], "no such file"),
+    "picture is no picture": (["rewards", "score", "{place}/own.py", "--reward", "symmetry"], "not a readable picture"),
+    "folder without pictures": (["rewards", "score", "{place}/exists", "--reward", "symmetry"], "holds no picture"),
+    "info of nothing": (["rewards", "info", "brigthness"], "did you mean 'brightness'?"),
+}
+
+
+@pytest.mark.parametrize("mistake", sorted(MISTAKES))
+def test_a_mistake_is_one_line_and_exit_code_2(lasro, place, tiny_sdxl, mistake):
+    arguments, message = MISTAKES[mistake]
+    code, out, err = lasro(*[str(argument).format(place=place, tiny=tiny_sdxl) for argument in arguments])
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 2, err
+    assert out == ""
+    assert len(lines) == 1, err
+    assert message in lines[0]
+    assert "Traceback" not in err
+    assert not (place / "out").exists()
+    assert (place / "exists" / "file").read_text() == "mine"

@@ -1,0 +1,86 @@
+"""Two-step sampling against the diffusers schedulers it mirrors: same noise in, same latents out."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, LCMScheduler
+
+from finetune.errors import GeneratorError
+from finetune.generators.pipeline import SDXLGenerator, load_generator
+from finetune.generators.preset import Preset, preset_for, presets
+from finetune.generators.rollout import second_input
+from tests.tiny.sdxl import build_sdxl
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SCHEDULERS = {
+    "lcm": LCMScheduler(**BETAS),
+    "euler_ancestral": EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing", steps_offset=1),
+    "euler": EulerDiscreteScheduler(**BETAS, timestep_spacing="trailing", steps_offset=1),
+    "ddim": DDIMScheduler(**BETAS, timestep_spacing="trailing", set_alpha_to_one=True, clip_sample=False),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+def test_the_rollout_is_the_schedulers(generator, name, monkeypatch):
+    scheduler = SCHEDULERS[name]
+    mine = SDXLGenerator(generator.pipeline, preset_for("tiny", scheduler))
+    prompts, seeds = ["a cat", "a dog"], [3, 4]
+    conditioning = mine.encode(prompts)
+    noise, fresh = mine.noises(seeds)
+    scheduler.set_timesteps(2)
+    assert tuple(int(t) for t in scheduler.timesteps) == mine.preset.times
+    for module in ("diffusers.schedulers.scheduling_lcm", "diffusers.schedulers.scheduling_euler_ancestral_discrete"):
+        monkeypatch.setattr(f"{module}.randn_tensor", lambda *args, **kwargs: fresh)
+    sample = noise * scheduler.init_noise_sigma
+    extra = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids}
+    with torch.no_grad():
+        for time in scheduler.timesteps:
+            seen = scheduler.scale_model_input(sample, time)
+            output = mine.unet(seen, time, conditioning.prompt_embeds, added_cond_kwargs=extra).sample
+            sample = scheduler.step(output, time, sample, return_dict=False)[0]
+    z2 = mine.rollout(prompts, seeds).z2
+    assert (z2 - sample).abs().max() <= 1e-4 * sample.abs().max().clamp(min=1)
+
+
+def test_ancestral_keeps_the_variance():
+    """√ᾱ·z1 + carry·ε̂ + fresh·ε has unit noise: carry² + fresh² = 1 − ᾱ."""
+    preset = Preset(name="x", source="x", sampler="euler_ancestral")
+    alphas = LCMScheduler(**BETAS).alphas_cumprod
+    zero, one = torch.zeros(1), torch.ones(1)
+    carry = second_input(zero, one, zero, preset, alphas)
+    fresh = second_input(zero, zero, one, preset, alphas)
+    assert (carry**2 + fresh**2).item() == pytest.approx(1 - alphas[499].item(), abs=1e-5)
+
+
+def test_a_row_depends_on_its_prompt_and_seed_alone(generator):
+    both = generator.rollout(["a cat", "a dog"], [3, 4])
+    alone = generator.rollout(["a dog"], [4])
+    assert torch.allclose(both.z2[1:], alone.z2, atol=1e-4)
+    assert not torch.allclose(generator.rollout(["a dog"], [5]).z2, alone.z2, atol=1e-2)
+
+
+def test_decoded_images_are_images(generator):
+    images = generator.decode(generator.rollout(["a cat"], [0]).z2)
+    assert images.shape == (1, 3, 128, 128)
+    assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_full_precision_files_load_too(tmp_path):
+    assert load_generator(str(build_sdxl(tmp_path / "full", variant=None))).latent_space.channels == 4
+
+
+def test_unknown_and_broken_generators_are_named_errors(tmp_path):
+    with pytest.raises(GeneratorError, match="did you mean 'tiny-signs'"):
+        load_generator("tiny-sign")
+    with pytest.raises(GeneratorError, match=r"no model_index.json"):
+        load_generator(str(tmp_path))
+    folder = build_sdxl(tmp_path / "broken")
+    (folder / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"x")
+    with pytest.raises(GeneratorError, match="cannot be loaded"):
+        load_generator(str(folder))
+    with pytest.raises(GeneratorError, match="scheduler dict is not known"):
+        preset_for("x", {})
+
+
+def test_presets_are_valid_and_turbo_is_ancestral():
+    assert presets()["sdxl-turbo"].sampler == "euler_ancestral"
+    assert presets()["tiny-signs"].prompts == "signs-train"

@@ -1,0 +1,78 @@
+"""OCR on rendered words, with the real engines and their real weights."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+import reward_zoo
+from reward_zoo.errors import MissingInputError, MissingWeightsError, SpecError
+
+WORDS = ["OPEN", "CAFE", "STOP", "MARKET", "HOTEL", "PARK"]
+
+
+def render(word, *, height=32, width=128, size=22):
+    image = Image.new("RGB", (width, height), (30, 70, 170))
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = font.getbbox(word)
+    place = ((width - right - left) // 2, (height - bottom - top) // 2)
+    ImageDraw.Draw(image).text(place, word, font=font, fill="white", stroke_width=1, stroke_fill="white")
+    return image
+
+
+@pytest.fixture(scope="module")
+def ocr():
+    return reward_zoo.load("ocr")
+
+
+def test_rapidocr_reads_small_signs(ocr):
+    scores = ocr(images=[render(word) for word in WORDS], targets=WORDS)
+    assert scores.values.mean() > 0.95, scores.perceived
+
+
+def test_the_wrong_word_scores_low_and_a_near_one_between(ocr):
+    picture = render("OPEN")
+    right, near, wrong = (ocr(images=picture, targets=[text]).values.item() for text in ("OPEN", "OVEN", "SALE"))
+    assert right == 1.0
+    assert near == 0.75
+    assert wrong <= 0.25
+
+
+def test_rapidocr_finds_text_in_a_large_picture(ocr):
+    picture = Image.new("RGB", (512, 512), (90, 120, 90))
+    picture.paste(render("MARKET", height=96, width=400, size=64), (60, 200))
+    assert ocr(images=picture, targets=["MARKET"]).values.item() == 1.0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("easyocr_en_models") is None, reason="EasyOCR's weights are not installed")
+def test_easyocr_reads_small_signs():
+    scores = reward_zoo.load("ocr:engine=easyocr")(images=[render(word) for word in WORDS], targets=WORDS)
+    assert scores.values.mean() > 0.9, scores.perceived
+
+
+def test_the_mode_chooses_the_formula_and_all_are_logged():
+    picture = render("OPEN")
+    scores = reward_zoo.load("ocr:mode=exact")(images=picture, targets=["OVEN"])
+    assert scores.values.item() == 0.0
+    assert scores.components["ned"].item() == 0.75
+
+
+def test_nothing_to_read_scores_zero(ocr):
+    assert ocr(images=torch.full((1, 3, 32, 128), 0.5), targets=["OPEN"]).values.item() == 0.0
+
+
+def test_a_prompt_without_quotes_is_a_named_error(ocr):
+    with pytest.raises(MissingInputError, match="quotes no text"):
+        ocr(images=np.zeros((1, 32, 64, 3), np.uint8), prompts=["a sign"])
+
+
+def test_missing_weights_say_where_to_put_them(tmp_path):
+    with pytest.raises(MissingWeightsError, match=r"craft_mlt_25k\.pth is missing"):
+        reward_zoo.load(f"ocr:engine=easyocr,weights={tmp_path}")
+
+
+def test_an_unknown_option_lists_the_valid_ones():
+    with pytest.raises(SpecError, match=r"did you mean 'engine'\? \(options: engine, mode, weights\)"):
+        reward_zoo.load("ocr:engin=easyocr")

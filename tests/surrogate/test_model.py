@@ -1,0 +1,116 @@
+"""The surrogate on a tiny SDXL UNet: its backbone is that UNet, its gradient is there, its folder comes back."""
+
+import json
+
+import pytest
+import torch
+
+from surrogate.backbones.sdxl import SDXLBackbone
+from surrogate.config import DistillConfig
+from surrogate.distillation import build_surrogate
+from surrogate.errors import LatentSpaceError, SurrogateFolderError
+from surrogate.folder import check_latent_space, load_surrogate, save_surrogate
+from surrogate.sampling import LabelledLatents
+from surrogate.types import LatentSpace
+
+FIDELITY = {
+    "pairwise": {"accuracy": 0.8, "ci95": [0.7, 0.9], "ceiling": 0.95, "margin": 0.2},
+    "spearman": 0.7,
+    "labels": 8,
+}
+FACTS = {"reward": "ocr", "generator": "tiny", "margin": 0.2, "labels": "../labels"}
+
+
+@pytest.fixture(scope="module")
+def rollout(generator):
+    return generator.rollout(["a cat", "a dog"], [1, 2])
+
+
+def make(generator, depth):
+    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"])
+    return build_surrogate(generator, data, DistillConfig(depth=depth))
+
+
+@pytest.mark.parametrize("depth", ["encoder", "full"])
+def test_the_score_has_a_gradient_at_the_latents(generator, rollout, depth):
+    surrogate = make(generator, depth)
+    latents = rollout.z2.clone().requires_grad_(True)
+    scores = surrogate.score(latents, generator.encode(rollout.prompts))
+    scores.sum().backward()
+    assert scores.shape == (2,)
+    assert latents.grad.isfinite().all()
+    assert latents.grad.abs().sum() > 0
+
+
+def test_the_full_backbone_is_the_unet(generator, rollout):
+    """Its last feature holds (x0 of the UNet's own forward pass) minus the latents."""
+    backbone = SDXLBackbone(generator.unet, depth="full", alphas_cumprod=generator.alphas_cumprod, prediction_type="epsilon")
+    times, noise = torch.tensor([300, 300]), torch.randn(rollout.z2.shape)
+    conditioning = generator.encode(rollout.prompts)
+    with torch.no_grad():
+        features = backbone(rollout.z2, conditioning, times, noise)
+        root, sigma = generator.alphas_cumprod[300].sqrt(), (1 - generator.alphas_cumprod[300]).sqrt()
+        noisy = root * rollout.z2 + sigma * noise
+        extra = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids}
+        output = generator.unet(noisy, times, conditioning.prompt_embeds, added_cond_kwargs=extra).sample
+    want = (noisy - sigma * output) / root - rollout.z2
+    assert torch.allclose(features[-1][:, 4:], want, atol=1e-4)
+    assert [feature.shape[1] for feature in features] == backbone.channels
+
+
+def test_the_encoder_keeps_no_up_path(generator):
+    names = dict(make(generator, "encoder").backbone.unet.named_parameters())
+    assert any(name.startswith("mid_block") for name in names)
+    assert not any(name.startswith(("up_blocks", "conv_out", "conv_norm_out")) for name in names)
+
+
+def test_distilling_leaves_the_generator_alone(generator):
+    surrogate = make(generator, "full")
+    with torch.no_grad():
+        for parameter in surrogate.backbone.parameters():
+            parameter.zero_()
+    assert generator.unet.conv_in.weight.abs().sum() > 0
+
+
+def test_a_row_scores_the_same_alone(generator, rollout):
+    surrogate = make(generator, "full").eval()
+    conditioning = generator.encode(rollout.prompts)
+    with torch.no_grad():
+        both = surrogate.score(rollout.z2, conditioning)
+        alone = surrogate.score(rollout.z2[1:], conditioning[1:])
+    assert torch.allclose(both[1:], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", ["encoder", "full"])
+def test_a_saved_surrogate_comes_back(generator, rollout, tmp_path, depth):
+    surrogate = make(generator, depth)
+    save_surrogate(surrogate, tmp_path, fidelity=FIDELITY, **FACTS)
+    again = load_surrogate(tmp_path)
+    conditioning = generator.encode(rollout.prompts)
+    with torch.no_grad():
+        assert torch.equal(surrogate.eval().score(rollout.z2, conditioning), again.surrogate.score(rollout.z2, conditioning))
+    assert again.config["reward"] == "ocr"
+    assert again.labels is None
+    assert "0.800" in (tmp_path / "README.md").read_text()
+
+
+def test_a_bad_folder_says_what_is_wrong(generator, tmp_path):
+    with pytest.raises(SurrogateFolderError, match=r"config.json is missing"):
+        load_surrogate(tmp_path)
+    save_surrogate(make(generator, "encoder"), tmp_path, fidelity=FIDELITY, **FACTS)
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights[:1000])
+    with pytest.raises(SurrogateFolderError, match="damaged"):
+        load_surrogate(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "format_version": 99}))
+    with pytest.raises(SurrogateFolderError, match="newer"):
+        load_surrogate(tmp_path)
+
+
+def test_another_latent_space_is_refused(generator):
+    surrogate = make(generator, "encoder")
+    check_latent_space(surrogate, generator)
+    surrogate.latent_space = LatentSpace(16, 16, 16, 0.36)
+    with pytest.raises(LatentSpaceError, match=r"16 scaled by 0\.36"):
+        check_latent_space(surrogate, generator)
