@@ -43,9 +43,7 @@ def _load_pipeline(name: str, source: str) -> StableDiffusionXLPipeline:
     transformers.utils.logging.disable_progress_bar()
     fp16 = folder.is_dir() and any((folder / "unet").glob("*.fp16.safetensors"))
     try:
-        return StableDiffusionXLPipeline.from_pretrained(
-            source, variant="fp16" if fp16 else None, dtype=torch.float32, add_watermarker=False
-        )
+        return StableDiffusionXLPipeline.from_pretrained(source, variant="fp16" if fp16 else None, add_watermarker=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise GeneratorError(
@@ -60,7 +58,7 @@ class SDXLGenerator:
         self.pipeline, self.preset, self.name = pipeline, preset, preset.name
         self.unet, self.vae = pipeline.unet, pipeline.vae
         for module in (self.unet, self.vae, pipeline.text_encoder, pipeline.text_encoder_2):
-            module.requires_grad_(False).eval()
+            module.float().requires_grad_(False).eval()
         if self.unet.device.type == "cpu":
             self.unet.to(memory_format=torch.channels_last)
         self.alphas_cumprod = DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def pack(work: Path, out: Path) -> None:
     if out.exists():
         shutil.rmtree(out)
     pipeline.to(torch.float16).save_pretrained(out)
+    vae_config = out / "vae" / "config.json"
+    vae_config.write_text(re.sub(r'  "_name_or_path".*\n', "", vae_config.read_text()))  # a path of this machine
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1e6:.1f} MB")
 

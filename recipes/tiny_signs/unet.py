@@ -158,7 +158,8 @@ def train(work: Path, test_prompts: list[str], *, steps: int, batch_size: int, l
     if state := load_state(checkpoint):
         unet.load_state_dict(state["model"])
         ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:  # not after `unpack`
+            optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
     torch.manual_seed(start + 10)
     alphas = DDPMScheduler(**SCHEDULE).alphas_cumprod

@@ -1,0 +1,1 @@
+"""Two-step generators: SDXL pipelines and the presets that sample them."""
