@@ -32,11 +32,20 @@ Guard = Annotated[Optional[list[str]], typer.Option(help="Reward never trained o
 
 
 @app.command(epilog="Example: lasro quickstart --out runs/quickstart --json")
-def quickstart(out: Out = Path("runs/quickstart"), seed: Seed = 0, overwrite: Overwrite = False, json: Json = False) -> None:
+def quickstart(
+    out: Out = Path("runs/quickstart"),
+    seed: Seed = 0,
+    samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = 3200,
+    steps: Annotated[int, typer.Option(help="Generator steps.")] = 100,
+    eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
     """The whole story on the embedded generator: distil ocr, tune, compare. Minutes on two CPU cores."""
     from cli.commands.quickstart import quickstart as run
 
-    run(out=out, seed=seed, overwrite=overwrite, as_json=json)
+    sizes = {"samples": samples, "steps": steps, "eval_samples": eval_samples}
+    run(out=out, seed=seed, **sizes, overwrite=overwrite, as_json=json)
 
 
 @app.command(epilog="Example: lasro distill --reward ocr --samples 9600 --out runs/ocr")

@@ -9,16 +9,18 @@ from typing import Any
 from cli.commands.finetune import print_comparison
 from cli.output import note, print_json
 from cli.run_folder import RunFolder, open_run
+from finetune.config import FinetuneConfig
+from surrogate.config import DistillConfig
 
 GUARD = "ocr:engine=easyocr"
-LABELS, TUNE_STEPS, EVAL_SAMPLES, GUARD_SAMPLES = 3200, 100, 256, 256
 
 
-def quickstart(*, out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
+def quickstart(*, out: Path, seed: int, samples: int, steps: int, eval_samples: int, overwrite: bool, as_json: bool) -> None:
     """Run both jobs in one folder."""
     began = time.time()
+    distill_config, tune_config = DistillConfig(samples=samples, seed=seed), FinetuneConfig(steps=steps, seed=seed)
     with open_run(out, overwrite=overwrite) as run:
-        result = _both_jobs(run, seed)
+        result = _both_jobs(run, distill_config, tune_config, eval_samples)
         result["minutes"] = (time.time() - began) / 60
         run.save_summary(result)
     if as_json:
@@ -28,14 +30,12 @@ def quickstart(*, out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
         note(f"surrogate: held-out pairwise accuracy {result['surrogate']['pairwise_accuracy']:.3f}")
 
 
-def _both_jobs(run: RunFolder, seed: int) -> dict[str, Any]:
+def _both_jobs(run: RunFolder, distill_config: DistillConfig, tune_config: FinetuneConfig, eval_samples: int) -> dict[str, Any]:
     import reward_zoo
     from cli.wiring import run_distill, run_finetune
-    from finetune.config import FinetuneConfig
     from finetune.generators.pipeline import load_generator
     from finetune.prompts import load_prompts
     from reward_zoo.errors import MissingWeightsError
-    from surrogate.config import DistillConfig
     from surrogate.folder import load_surrogate
 
     generator, reward = load_generator("tiny-signs"), reward_zoo.load("ocr")
@@ -44,8 +44,7 @@ def _both_jobs(run: RunFolder, seed: int) -> dict[str, Any]:
     except MissingWeightsError as error:
         note(f"no guard: {error}")
         guards = {}
-    prompts, eval_prompts = load_prompts("signs-train"), load_prompts("signs-test")[:EVAL_SAMPLES]
-    distill_config, tune_config = DistillConfig(samples=LABELS, seed=seed), FinetuneConfig(steps=TUNE_STEPS, seed=seed)
+    prompts, eval_prompts = load_prompts("signs-train"), load_prompts("signs-test")[:eval_samples]
     run.save_config({"distill": distill_config.as_dict(), "finetune": tune_config.as_dict()})
     distilled = run_distill(run, generator, reward, "ocr", prompts, distill_config)
     saved = load_surrogate(run.path / "surrogate")

@@ -1,8 +1,8 @@
 """The signs that `tiny-signs` learns: words, prompts and the pictures that go with them.
 
-A picture is 32×128 RGB: a sign of one colour with a word of 3-6 capital letters, each letter centred in a cell of a
-regular grid. Typeface, size, position, light and slant of the light vary and are *not* in the prompt: they are what a
-generator has to make up, and what makes two sampling steps harder than many.
+A picture is 32×128 RGB: a sign of one colour with a word of 3-6 capital letters, set from the left as from a box of
+mixed type: each letter has its own typeface, size, tilt and place near its cell. These and the light are *not* in the
+prompt: they are what a generator has to make up, and what makes two sampling steps harder than many.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-HEIGHT, WIDTH, CELL = 32, 128, 20
-TYPEFACES = ("DejaVuSans-Bold", "DejaVuSerif-Bold", "DejaVuSansMono-Bold")
+HEIGHT, WIDTH, CELL, MARGIN = 32, 128, 20, 4
+TYPEFACES = (
+    "DejaVuSans-Bold",
+    "DejaVuSerif-Bold",
+    "DejaVuSansMono-Bold",
+    "DejaVuSans-BoldOblique",
+    "DejaVuSerif-BoldItalic",
+)
 SIGN_COLORS = {
     "red": (196, 36, 44),
     "blue": (32, 74, 178),
@@ -66,8 +72,8 @@ def _font(typeface: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _glyph(letter: str, typeface: str, size: int) -> tuple[np.ndarray, int]:
-    """Coverage of one letter at twice the final resolution, and its width; squeezed to its cell when wider."""
+def _glyph(letter: str, typeface: str, size: int) -> Image.Image:
+    """Coverage of one letter at twice the final resolution; squeezed to its cell when wider."""
     font = _font(typeface, size * 2)
     left, _, right, _ = font.getbbox(letter)
     image = Image.new("L", (right - left + 2, 2 * HEIGHT), 0)
@@ -75,25 +81,40 @@ def _glyph(letter: str, typeface: str, size: int) -> tuple[np.ndarray, int]:
     top = HEIGHT - (cap[1] + cap[3]) // 2
     ImageDraw.Draw(image).text((1 - left, top), letter, font=font, fill=255)
     limit = 2 * (CELL - 1)
-    if image.width > limit:
-        image = image.resize((limit, image.height), Image.Resampling.LANCZOS)
-    return np.asarray(image), image.width
+    return image.resize((limit, image.height), Image.Resampling.LANCZOS) if image.width > limit else image
 
 
-def paint(word: str, sign: str, letter: str, rng: random.Random) -> np.ndarray:
-    """Paint one sign: uint8 array 32×128×3."""
-    typeface, size = rng.choice(TYPEFACES), rng.randint(20, 25)
-    shift_x, shift_y = rng.randint(-6, 6), rng.randint(-6, 6)  # half pixels
-    coverage = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)
-    start = WIDTH - len(word) * CELL + shift_x
+def _stamp(canvas: np.ndarray, glyph: Image.Image, center_x: int, center_y: int) -> None:
+    """Press a glyph onto the coverage, its middle at the given point; what lies outside is cut off."""
+    coverage = np.asarray(glyph)
+    x, y = center_x - coverage.shape[1] // 2, center_y - coverage.shape[0] // 2
+    top, bottom = max(0, y), min(canvas.shape[0], y + coverage.shape[0])
+    left, right = max(0, x), min(canvas.shape[1], x + coverage.shape[1])
+    seen = coverage[top - y : bottom - y, left - x : right - x]
+    canvas[top:bottom, left:right] = np.maximum(canvas[top:bottom, left:right], seen)
+
+
+def _letters(word: str, rng: random.Random, *, plain: bool) -> np.ndarray:
+    """The word's coverage, 32×128 in [0, 1]: every letter has a typeface, size, tilt and place of its own."""
+    coverage = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)  # half pixels
+    shift_x, shift_y = (0, 0) if plain else (rng.randint(-4, 4), rng.randint(-4, 4))
     for index, char in enumerate(word):
-        glyph, width = _glyph(char, typeface, size)
-        x = start + index * 2 * CELL + CELL - width // 2
-        rows = slice(max(0, shift_y), min(2 * HEIGHT, 2 * HEIGHT + shift_y))
-        source = slice(max(0, -shift_y), min(2 * HEIGHT, 2 * HEIGHT - shift_y))
-        coverage[rows, x : x + width] = np.maximum(coverage[rows, x : x + width], glyph[source])
-    mask = coverage.reshape(HEIGHT, 2, WIDTH, 2).mean((1, 3))[..., None] / 255.0
-    slope_x, slope_y, level = rng.uniform(-0.12, 0.12), rng.uniform(-0.12, 0.12), rng.uniform(0.88, 1.06)
+        x, y = 2 * (MARGIN + index * CELL) + CELL, HEIGHT
+        glyph = _glyph(char, TYPEFACES[0], 23)
+        if not plain:
+            glyph = _glyph(char, rng.choice(TYPEFACES), rng.randint(16, 25))
+            glyph = glyph.rotate(rng.uniform(-18, 18), Image.Resampling.BILINEAR, expand=True)
+            x, y = x + shift_x + rng.randint(-5, 5), y + shift_y + rng.randint(-11, 11)
+        _stamp(coverage, glyph, x, y)
+    return coverage.reshape(HEIGHT, 2, WIDTH, 2).mean((1, 3)) / 255.0
+
+
+def paint(word: str, sign: str, letter: str, rng: random.Random, *, plain: bool = False) -> np.ndarray:
+    """Paint one sign: uint8 array 32×128×3. A `plain` one follows from the prompt alone: nothing is left to chance."""
+    mask = _letters(word, rng, plain=plain)[..., None]
+    slope_x, slope_y, level = 0.0, 0.0, 1.0
+    if not plain:
+        slope_x, slope_y, level = rng.uniform(-0.12, 0.12), rng.uniform(-0.12, 0.12), rng.uniform(0.88, 1.06)
     light = level + slope_x * np.linspace(-1, 1, WIDTH)[None, :] + slope_y * np.linspace(-1, 1, HEIGHT)[:, None]
     color = np.array(SIGN_COLORS[sign]) * (1 - mask) + np.array(LETTER_COLORS[letter]) * mask
     return np.clip(color * light[..., None], 0, 255).round().astype(np.uint8)

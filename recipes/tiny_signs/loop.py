@@ -18,14 +18,14 @@ def held_out_words(work: Path) -> set[str]:
     return set((work / "test_words.txt").read_text().split())
 
 
-def sample_sign(rng: random.Random, words: list[str], held_out: set[str]) -> tuple[str, np.ndarray]:
+def sample_sign(rng: random.Random, words: list[str], held_out: set[str], *, plain: bool = False) -> tuple[str, np.ndarray]:
     """One prompt and its picture; four in ten words are English, the rest random letters."""
     while True:
         word = rng.choice(words) if rng.random() < 0.4 else data.random_word(rng)
         if word not in held_out:
             break
     prompt, sign, letter = data.make_prompt(word, rng)
-    return prompt, data.paint(word, sign, letter, rng)
+    return prompt, data.paint(word, sign, letter, rng, plain=plain)
 
 
 def to_tensor(pictures: list[np.ndarray]) -> torch.Tensor:

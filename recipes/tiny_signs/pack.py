@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 from pathlib import Path
 
@@ -16,11 +15,13 @@ from recipes.tiny_signs.unet import SCHEDULE, TextReader, build_unet
 
 def pack(work: Path, out: Path) -> None:
     """Write the pipeline of `work`'s stages to `out`."""
-    reader = TextReader(work)
+    reader = TextReader(work / "text")
     unet = build_unet()
     unet.load_state_dict(load_state(work / "unet.pt")["ema"])
+    vae = AutoencoderKL.from_pretrained(work / "vae")
+    vae.register_to_config(_name_or_path="tiny-signs")  # not a path of this machine
     pipeline = StableDiffusionXLPipeline(
-        vae=AutoencoderKL.from_pretrained(work / "vae"),
+        vae=vae,
         text_encoder=reader.encoders[0],
         text_encoder_2=reader.encoders[1],
         tokenizer=reader.tokenizer,
@@ -33,8 +34,6 @@ def pack(work: Path, out: Path) -> None:
     if out.exists():
         shutil.rmtree(out)
     pipeline.to(torch.float16).save_pretrained(out)
-    vae_config = out / "vae" / "config.json"
-    vae_config.write_text(re.sub(r'  "_name_or_path".*\n', "", vae_config.read_text()))  # a path of this machine
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1e6:.1f} MB")
 

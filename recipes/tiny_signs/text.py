@@ -2,7 +2,8 @@
 
 The tokenizers have a vocabulary of characters and no merges, so spelling is visible. As CLIP's encoders come to SDXL
 already knowing language, these two are taught to read first: each token's penultimate hidden state must know its
-place in the quoted word, and the pooled embedding the whole word and the colours.
+letter and its place in the quoted word, and the pooled embedding the colours and the word's length. The hidden states
+are held near zero mean and unit variance: cross-attention over large, nearly equal vectors learns nothing for hours.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from recipes.tiny_signs import data
 from recipes.tiny_signs.loop import cosine, held_out_words
 
-MAX_LENGTH = 64
+MAX_LENGTH = 48
 HIDDEN = 128
 CHARACTERS = string.ascii_lowercase + string.digits + "\"'.,-!?&:;()"
 
@@ -55,26 +56,30 @@ def build_text_encoders(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTe
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompts: list[str]) -> torch.Tensor:
-    """Token ids, B×64."""
+    """Token ids, B×48."""
     options = {"padding": "max_length", "max_length": MAX_LENGTH, "truncation": True, "return_tensors": "pt"}
     return tokenizer(prompts, **options).input_ids
 
 
 def encode(encoders: tuple[nn.Module, nn.Module], tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What SDXL's UNet is given: penultimate hidden states of both (B×64×256), pooled projection (B×128)."""
+    """What SDXL's UNet is given: penultimate hidden states of both (B×48×256), pooled projection (B×128)."""
     first, second = (encoder(tokens, output_hidden_states=True) for encoder in encoders)
     return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds
 
 
-def reading_targets(word: str, prompt: str) -> tuple[list[int], list[int], list[int]]:
-    """Per token its place in the word (0 = outside) and letter; and the word as six letters (26 = none)."""
+def reading_targets(word: str, prompt: str) -> tuple[list[int], list[int]]:
+    """Per token its place in the word (0 = outside) and its letter (26 = none)."""
     place, letters = [0] * MAX_LENGTH, [26] * MAX_LENGTH
     start = 1 + len(prompt[: prompt.index('"')].replace(" ", "")) + 1
     for index, char in enumerate(word):
         place[start + index] = index + 1
         letters[start + index] = data.ALPHABET.index(char)
-    slots = [data.ALPHABET.index(char) for char in word] + [26] * (6 - len(word))
-    return place, letters, slots
+    return place, letters
+
+
+def unevenness(hidden: torch.Tensor) -> torch.Tensor:
+    """How far B×T×C hidden states are from zero mean over tokens and unit variance."""
+    return hidden.mean((0, 1)).pow(2).mean() + (hidden.var((0, 1)) - 1).pow(2).mean()
 
 
 def train(work: Path, *, steps: int, batch_size: int, learning_rate: float) -> None:
@@ -86,7 +91,7 @@ def train(work: Path, *, steps: int, batch_size: int, learning_rate: float) -> N
     tokenizer = build_tokenizer()
     encoders = build_text_encoders(tokenizer)
     token_head = nn.Linear(2 * HIDDEN, 7 + 27)
-    pooled_head = nn.Sequential(nn.Linear(HIDDEN, 256), nn.SiLU(), nn.Linear(256, 6 * 27 + 8 + 3))
+    pooled_head = nn.Sequential(nn.Linear(HIDDEN, 256), nn.SiLU(), nn.Linear(256, 4 + 8 + 3))
     modules = nn.ModuleList([*encoders, token_head, pooled_head])
     optimizer = torch.optim.AdamW(modules.parameters(), lr=learning_rate)
     signs, letters = list(data.SIGN_COLORS), list(data.LETTER_COLORS)
@@ -102,11 +107,13 @@ def train(work: Path, *, steps: int, batch_size: int, learning_rate: float) -> N
             hidden, pooled = encode(encoders, tokenize(tokenizer, [row[1] for row in batch]))
         hidden, pooled = hidden.float(), pooled.float()
         place, letter = token_head(hidden).transpose(1, 2).split([7, 27], dim=1)
-        word, sign, ink = pooled_head(pooled).split([6 * 27, 8, 3], dim=1)
-        word_loss = F.cross_entropy(word.unflatten(1, (27, 6)), targets[2])
-        loss = F.cross_entropy(place, targets[0]) + F.cross_entropy(letter, targets[1]) + word_loss
-        loss = loss + 0.3 * F.cross_entropy(sign, torch.tensor([signs.index(row[2]) for row in batch]))
-        loss = loss + 0.3 * F.cross_entropy(ink, torch.tensor([letters.index(row[3]) for row in batch]))
+        length, sign, ink = pooled_head(pooled).split([4, 8, 3], dim=1)
+        reading = F.cross_entropy(place, targets[0]) + F.cross_entropy(letter, targets[1])
+        naming = F.cross_entropy(length, torch.tensor([len(row[0]) - 3 for row in batch]))
+        naming = naming + F.cross_entropy(sign, torch.tensor([signs.index(row[2]) for row in batch]))
+        naming = naming + F.cross_entropy(ink, torch.tensor([letters.index(row[3]) for row in batch]))
+        uneven = unevenness(hidden)
+        loss = reading + 0.3 * naming + 0.3 * uneven
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * cosine(step, steps)
         optimizer.zero_grad()
@@ -114,9 +121,8 @@ def train(work: Path, *, steps: int, batch_size: int, learning_rate: float) -> N
         torch.nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
         optimizer.step()
         if step % 100 == 0 or step == steps - 1:
-            print(
-                f"text {step}/{steps} loss {loss.item():.3f} word {word_loss.item():.3f} {time.time() - began:.0f}s", flush=True
-            )
+            parts = f"reading {reading.item():.4f} naming {naming.item():.4f} uneven {uneven.item():.3f}"
+            print(f"text {step}/{steps} {parts} {time.time() - began:.0f}s", flush=True)
     for index, encoder in enumerate(encoders):
         suffix = "" if index == 0 else "_2"
         encoder.save_pretrained(work / "text" / f"text_encoder{suffix}")
