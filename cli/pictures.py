@@ -29,7 +29,7 @@ def grid(images: Sequence[Image.Image], captions: Sequence[str], *, columns: int
     """Pictures in rows with a caption under each; small ones are enlarged to be seen."""
     from PIL import Image, ImageDraw
 
-    scale = max(1, 192 // images[0].width)
+    scale = -(-192 // images[0].width)
     width, height = images[0].width * scale, images[0].height * scale
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (width + 6) + 6, rows * (height + _CAPTION + 8) + 6), "white")
@@ -37,7 +37,7 @@ def grid(images: Sequence[Image.Image], captions: Sequence[str], *, columns: int
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         x, y = 6 + index % columns * (width + 6), 6 + index // columns * (height + _CAPTION + 8)
         sheet.paste(image.resize((width, height), Image.Resampling.NEAREST), (x, y))
-        draw.text((x, y + height + 1), caption, fill="black")
+        draw.text((x, y + height + 1), caption[: width // 6], fill="black")  # a letter of the built-in font is 6 px wide
     return sheet
 
 
@@ -50,7 +50,7 @@ def save_before_after(before: Evaluation, after: Evaluation, prompts: Sequence[s
     for row in range(len(before.images)):
         for name, evaluation in (("before", before), ("after", after)):
             images.append(to_pil(evaluation.images[row]))
-            captions.append(f"{name} {_score(evaluation.z2, row)}  {prompts[row] if name == 'before' else ''}"[:34])
+            captions.append(f"{name} {_score(evaluation.z2, row)}  {prompts[row] if name == 'before' else ''}")
     grid(images, captions, columns=4).save(folder / "before_after.png")
 
 

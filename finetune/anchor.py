@@ -24,15 +24,15 @@ class TrustRegion:
 
     band: float
     band_max: float
-    weight: float = 10.0
-    rise: float = 1.5  # at most, in one step
+    weight: float = 30.0
+    rise: float = 1.25  # at most, in one step
     fall: float = 0.95
-    smallest: float = 0.5
+    smallest: float = 10.0
     largest: float = 2000.0
 
     def update(self, distance: float) -> None:
         """After a step that ended at `distance`."""
-        factor = min(distance / self.band, self.rise) if distance > self.band else self.fall
+        factor = min(max((distance / self.band) ** 0.5, self.fall), self.rise)
         self.weight = min(max(self.weight * factor, self.smallest), self.largest)
 
     def widen(self, accuracy: float, *, trusted: float, factor: float = 1.04) -> None:

@@ -18,18 +18,18 @@ class FinetuneConfig:
 
     steps: int = 120  # generator steps
     batch_size: int = 16  # prompts a generator step
-    learning_rate: float = 1e-4
+    learning_rate: float = 6e-4
     lora_rank: int = 16
     lora_targets: Literal["attention", "all"] = "all"
     z1_weight: float = 0.5  # c1: the one-step image's share of the objective
     z2_weight: float = 1.0  # c2: the two-step image's
-    anchor_band: float = 0.02  # distance to the frozen generator that the anchor holds, as a share of x0's variance
-    anchor_band_max: float = 0.12  # how far the band may widen while the surrogate stays accurate
+    anchor_band: float = 0.025  # distance to the frozen generator that the anchor holds, as a share of x0's variance
+    anchor_band_max: float = 0.06  # how far the band may widen while the surrogate stays accurate
     trust_accuracy: float = 0.6  # pairwise accuracy on fresh samples below which the band does not widen
-    adapt_every: int = 2  # generator steps between adaptations of the surrogate
+    adapt_every: int = 4  # generator steps between adaptations of the surrogate
     adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
     adapt_steps: int = 2  # surrogate steps an adaptation
-    adapt_learning_rate: float = 5e-5
+    adapt_learning_rate: float = 1e-4
     replay_size: int = 4096  # fresh labels kept
     evaluate_every: int = 20
     validation_samples: int = 96  # fixed prompts and seeds, apart from the test prompts, that pick the best checkpoint

@@ -136,7 +136,7 @@ def test_resumed_is_uninterrupted(make, tmp_path):
 def test_resuming_with_other_settings_names_the_field(make, tmp_path):
     trainer = make(MeanLatent(), steps=2, adapt_steps=0)
     trainer.save(tmp_path / "last.pt")
-    with pytest.raises(ResumeError, match=r"learning_rate was 0.0001 and is now 0.5"):
+    with pytest.raises(ResumeError, match=r"learning_rate was 0.0006 and is now 0.5"):
         make(MeanLatent(), steps=2, adapt_steps=0, learning_rate=0.5).load(tmp_path / "last.pt")
     (tmp_path / "last.pt").write_bytes(b"x")
     with pytest.raises(ResumeError, match="cannot be read"):
@@ -153,11 +153,13 @@ def test_a_non_finite_step_is_skipped(make):
 
 
 def test_trust_region_follows_the_distance():
-    trust = TrustRegion(band=0.1, band_max=0.11, weight=10.0)
-    trust.update(0.2)
-    assert trust.weight == pytest.approx(15.0)
-    trust.update(0.05)
-    assert trust.weight == pytest.approx(15.0 * 0.95)
+    trust = TrustRegion(band=0.1, band_max=0.11, weight=20.0)
+    trust.update(0.4)
+    assert trust.weight == pytest.approx(20.0 * 1.25)  # at most so much in one step
+    trust.update(0.1)
+    assert trust.weight == pytest.approx(25.0)
+    trust.update(0.001)
+    assert trust.weight == pytest.approx(25.0 * 0.95)
     trust.widen(0.5, trusted=0.6)
     assert trust.band == 0.1
     for _ in range(10):
