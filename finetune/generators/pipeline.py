@@ -17,6 +17,10 @@ from finetune.generators.rollout import first_input, predict_x0, second_input
 from reward_zoo.errors import did_you_mean
 from surrogate.types import LatentSpace, Rollout, TextConditioning
 
+# Latent positions up to which a CPU uses plain attention: half the time of the fused backward pass on tiny-signs (256).
+# On large latents it would hold every score matrix in memory (16,384² at 1024 px).
+SMALL = 1024
+
 
 def load_generator(name: str) -> SDXLGenerator:
     """Load a generator: a preset's name, a pipeline folder, or a hub id.
@@ -60,14 +64,15 @@ class SDXLGenerator:
         self.unet, self.vae = pipeline.unet, pipeline.vae
         for module in (self.unet, self.vae, pipeline.text_encoder, pipeline.text_encoder_2):
             module.float().requires_grad_(False).eval()
-        if self.unet.device.type == "cpu":  # where both are faster, plain attention by half in the backward pass
-            self.unet.to(memory_format=torch.channels_last)
-            self.vae.to(memory_format=torch.channels_last)
-            self.unet.set_attn_processor(AttnProcessor())
         self.alphas_cumprod = DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod
         self.prediction_type = pipeline.scheduler.config.prediction_type
         size = self.unet.config.sample_size
         height, width = (size, size) if isinstance(size, int) else tuple(size)
+        if self.unet.device.type == "cpu":
+            self.unet.to(memory_format=torch.channels_last)
+            self.vae.to(memory_format=torch.channels_last)
+            if height * width <= SMALL:
+                self.unet.set_attn_processor(AttnProcessor())
         self.latent_space = LatentSpace(self.unet.config.in_channels, height, width, float(self.vae.config.scaling_factor))
         self.image_size = (height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor)
         self._encoded: dict[str, TextConditioning] = {}
