@@ -9,6 +9,8 @@ from typing import Annotated, Optional
 import typer
 
 from cli.failures import run_guarded
+from finetune.config import FinetuneConfig
+from surrogate.config import DistillConfig
 
 app = typer.Typer(
     name="lasro",
@@ -54,11 +56,13 @@ def distill(
     generator: GeneratorName = "tiny-signs",
     prompts: Prompts = None,
     out: Annotated[Optional[Path], typer.Option(help="Run folder.  [default: runs/REWARD]")] = None,  # noqa: UP045
-    samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = 3200,
-    noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = 4,
-    depth: Annotated[str, typer.Option(help="How much of the UNet to keep: full or encoder.")] = "full",
-    steps: Annotated[int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")] = 600,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 4e-4,
+    samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = DistillConfig.samples,
+    noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = DistillConfig.noises,
+    depth: Annotated[str, typer.Option(help="How much of the UNet to keep: full or encoder.")] = DistillConfig.depth,
+    steps: Annotated[
+        int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")
+    ] = DistillConfig.steps,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DistillConfig.learning_rate,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -89,10 +93,10 @@ def finetune(
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     guard: Guard = None,
     out: Out = Path("runs/tuned"),
-    steps: Annotated[int, typer.Option(help="Generator steps.")] = 120,
-    batch_size: Annotated[int, typer.Option(help="Prompts a generator step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of the LoRA.")] = 6e-4,
-    lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = 16,
+    steps: Annotated[int, typer.Option(help="Generator steps.")] = FinetuneConfig.steps,
+    batch_size: Annotated[int, typer.Option(help="Prompts a generator step.")] = FinetuneConfig.batch_size,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of the LoRA.")] = FinetuneConfig.learning_rate,
+    lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = FinetuneConfig.lora_rank,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
