@@ -18,17 +18,15 @@ import reward_zoo
 from recipes.tiny_signs import data
 from recipes.tiny_signs.loop import to_tensor
 from recipes.tiny_signs.unet import TextReader, read_scores
+from reward_zoo.prompts import quoted_text
 
 FOLDER = Path("finetune/generators/tiny_signs")
 
 
 def parse(prompt: str) -> tuple[str, str, str]:
     """Word, sign colour and letter colour of a sign's prompt."""
-    for wording in data.WORDINGS:
-        pattern = re.escape(wording).replace(r"\{", "{").replace(r"\}", "}")
-        if match := re.fullmatch(pattern.format(sign=r"(?P<s>\w+)", word=r"(?P<w>\w+)", letter=r"(?P<l>\w+)"), prompt):
-            return match["w"], match["s"], match["l"]
-    raise ValueError(f"not a sign's prompt: {prompt}")
+    sign, letter = re.search(r"([a-z]+) (?:sign|board)\b", prompt), re.search(r"\bin ([a-z]+)", prompt)
+    return quoted_text(prompt), sign[1], letter[1]
 
 
 @torch.no_grad()

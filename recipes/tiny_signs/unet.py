@@ -148,7 +148,7 @@ def read_scores(vae: AutoencoderKL, unet: UNet2DConditionModel, reader: TextRead
 
 @torch.no_grad()
 def text_gap(unet: UNet2DConditionModel, store: dict[str, torch.Tensor]) -> tuple[float, float]:
-    """Error at t = 999 with the right hidden states and with another picture's: how much cross-attention is used."""
+    """Error of x0 from pure noise with the right hidden states and with another picture's: is cross-attention used?"""
     generator = torch.Generator().manual_seed(0)
     x0, hidden, pooled = (store[name][:128].float() for name in ("latents", "hidden", "pooled"))
     times, noise = torch.full((len(x0),), 999), torch.randn(x0.shape, generator=generator)
