@@ -24,6 +24,7 @@ from surrogate.config import DistillConfig
 from surrogate.distillation import held_out_agreement, train_surrogate
 from surrogate.fidelity import noise_ceiling
 from surrogate.folder import SavedSurrogate, save_surrogate
+from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, label
 from surrogate.sampling import ConditioningTable, read_store, split_by_prompt
 from surrogate.seeding import derive_seed, stream
@@ -71,7 +72,8 @@ def run_distill(
             text = f"accuracy {record['accuracy']:.3f}" if "accuracy" in record else ""
             bar(record["step"], record["steps"], text)
 
-        distilled = train_surrogate(generator, training, held_out, config, margin=margin, report=report)
+        hindsight = hindsight_of(reward, config.hindsight)
+        distilled = train_surrogate(generator, training, held_out, config, margin=margin, hindsight=hindsight, report=report)
     table = ConditioningTable(generator, data.prompts)
     fidelity = held_out_agreement(distilled.surrogate, held_out, table, margin)
     referee = RewardMeter(reward)

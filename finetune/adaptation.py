@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -12,10 +13,17 @@ from finetune.generators.pipeline import SDXLGenerator
 from surrogate.config import DistillConfig
 from surrogate.distillation import predict, surrogate_loss
 from surrogate.fidelity import pairwise_accuracy
+from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, label_rollout
 from surrogate.model import Surrogate
 from surrogate.sampling import ConditioningTable, LabelledLatents
 from surrogate.seeding import derive_seed, stream
+
+
+def sample_prompts(data: LabelledLatents, count: int, rng: torch.Generator) -> LabelledLatents:
+    """All rows of `count` random prompts."""
+    names = data.groups.unique()
+    return data.rows(torch.isin(data.groups, names[torch.randperm(len(names), generator=rng)[:count]]))
 
 
 @dataclass
@@ -23,22 +31,19 @@ class ReplayBuffer:
     """The newest `size` fresh labels; prompts are numbered as in the table of all training prompts."""
 
     size: int
-    rows: dict[str, torch.Tensor] = field(default_factory=dict)
+    rows: dict[str, Any] = field(default_factory=dict)  # the fields of `LabelledLatents`, but for the prompts
 
-    def add(self, latents: torch.Tensor, scores: torch.Tensor, stages: torch.Tensor, groups: torch.Tensor) -> None:
+    def add(self, fresh: LabelledLatents) -> None:
         """Append rows, dropping the oldest beyond `size` and those without a score."""
-        fresh = {"latents": latents, "scores": scores, "stages": stages, "groups": groups}
-        valid = scores.isfinite()
-        for name, tensor in fresh.items():
-            kept = torch.cat([self.rows[name], tensor[valid]]) if self.rows else tensor[valid]
-            fresh[name] = kept[-self.size :]
-        self.rows = fresh
+        fresh = fresh.rows(fresh.scores.isfinite())
+        for name in ("latents", "scores", "stages", "groups"):
+            new = getattr(fresh, name)
+            self.rows[name] = (torch.cat([self.rows[name], new]) if name in self.rows else new)[-self.size :]
+        self.rows["perceived"] = (self.rows.get("perceived", []) + fresh.perceived)[-self.size :]
 
     def sample(self, prompts: list[str], count: int, rng: torch.Generator) -> LabelledLatents:
         """All rows of `count` random prompts of the buffer."""
-        names = self.rows["groups"].unique()
-        chosen = names[torch.randperm(len(names), generator=rng)[:count]]
-        return LabelledLatents(**self.rows, prompts=prompts).rows(torch.isin(self.rows["groups"], chosen))
+        return sample_prompts(LabelledLatents(**self.rows, prompts=prompts), count, rng)
 
 
 class Adapter:
@@ -59,6 +64,7 @@ class Adapter:
         self.generator, self.surrogate, self.meter, self.table = generator, surrogate, meter, table
         self.prompts, self.old, self.config, self.distilled, self.margin = list(prompts), old, config, distilled, margin
         self.replay = ReplayBuffer(config.replay_size)
+        self.hindsight = hindsight_of(meter.reward, distilled.hindsight)
         self.optimizer = torch.optim.AdamW(
             surrogate.parameters(), lr=config.adapt_learning_rate, weight_decay=distilled.weight_decay
         )
@@ -75,12 +81,13 @@ class Adapter:
         latents, labels = label_rollout(self.generator, self.meter, rollout)
         scores = torch.tensor([label.score for label in labels])
         stages = torch.tensor([label.stage for label in labels])
-        fresh = LabelledLatents(latents, scores, stages, groups.repeat(2), self.prompts)
+        perceived = [label.perceived for label in labels]
+        fresh = LabelledLatents(latents, scores, stages, groups.repeat(2), self.prompts, perceived)
         predictions = predict(self.surrogate, fresh, self.table)
         accuracy = pairwise_accuracy(predictions.numpy(), scores.numpy(), fresh.groups.numpy(), self.margin)
         if accuracy == accuracy:  # not NaN: there were comparable pairs
             self.accuracy = accuracy if self.accuracy != self.accuracy else 0.9 * self.accuracy + 0.1 * accuracy
-        self.replay.add(latents, scores, stages, fresh.groups)
+        self.replay.add(fresh)
         losses = [self._train_once(rng) for _ in range(config.adapt_steps)]
         return {
             "fresh_accuracy": self.accuracy,
@@ -93,12 +100,10 @@ class Adapter:
         half = max(1, self.distilled.prompts_per_batch // 2)
         batches = [self.replay.sample(self.prompts, half, rng)]
         if self.old is not None:
-            names = self.old.groups.unique()
-            chosen = names[torch.randperm(len(names), generator=rng)[:half]]
-            batches.append(self.old.rows(torch.isin(self.old.groups, chosen)))
+            batches.append(sample_prompts(self.old, half, rng))
+        settings = {"max_time": self.distilled.max_time, "rng": rng, "hindsight": self.hindsight}
         loss = sum(
-            surrogate_loss(self.surrogate, batch, self.table, self.distilled.losses, max_time=self.distilled.max_time, rng=rng)
-            for batch in batches
+            surrogate_loss(self.surrogate, batch, self.table, self.distilled.losses, **settings) for batch in batches
         ) / len(batches)
         self.optimizer.zero_grad()
         loss.backward()

@@ -1,9 +1,10 @@
 """The data-free anchor: a trust region around the frozen generator.
 
 The distance is the mean squared difference of x0 to the frozen generator's x0 on the same input, as a share of x0's
-variance. A fixed weight is no protection (a run can jump out of its reach within a few steps), so the weight follows
-the distance: up while it is outside the band, down while inside. The band itself widens only while the surrogate is
-right about fresh samples.
+variance. A fixed weight is no protection (a run can jump out of its reach within a few steps), and a weight that chases
+the distance overshoots and undoes the climb. So the penalty is a wall: its slope grows with the square of the distance,
+at once and without memory; only the wall's height is learnt, slowly, until the distance settles at the band's edge. The
+band itself widens only while the surrogate is right about fresh samples.
 """
 
 from __future__ import annotations
@@ -20,19 +21,22 @@ def x0_distance(x0: torch.Tensor, frozen: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class TrustRegion:
-    """Holds the distance inside `band` by moving `weight`; `widen` moves the band up to `band_max`."""
+    """Holds the distance near `band`; `widen` moves the band up to `band_max`."""
 
     band: float
     band_max: float
-    weight: float = 30.0
-    rise: float = 1.25  # at most, in one step
-    fall: float = 0.95
-    smallest: float = 10.0
-    largest: float = 2000.0
+    weight: float = 12.0  # the penalty's slope at the band's edge
+    pace: float = 0.04  # of the weight: a step at twice the band multiplies it by 2 ** pace
+    smallest: float = 5.0
+    largest: float = 500.0
+
+    def penalty(self, distance: torch.Tensor) -> torch.Tensor:
+        """Slope weight · (d / band)²: weight · d³ / (3 band²)."""
+        return self.weight * distance**3 / (3 * self.band**2)
 
     def update(self, distance: float) -> None:
         """After a step that ended at `distance`."""
-        factor = min(max((distance / self.band) ** 0.5, self.fall), self.rise)
+        factor = min(max(distance / self.band, 0.5), 2.0) ** self.pace
         self.weight = min(max(self.weight * factor, self.smallest), self.largest)
 
     def widen(self, accuracy: float, *, trusted: float, factor: float = 1.04) -> None:

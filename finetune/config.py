@@ -19,6 +19,7 @@ class FinetuneConfig:
     steps: int = 120  # generator steps
     batch_size: int = 16  # prompts a generator step
     learning_rate: float = 6e-4
+    ema_decay: float = 0.9  # of the averaged LoRA, which is what is validated and exported
     lora_rank: int = 16
     lora_targets: Literal["attention", "all"] = "all"
     z1_weight: float = 0.5  # c1: the one-step image's share of the objective
@@ -41,6 +42,8 @@ class FinetuneConfig:
         for name in (*positive, "validation_samples", "learning_rate", "anchor_band", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"--ema-decay {self.ema_decay}: must be at least 0 and below 1; 0 exports the last step")
         if self.adapt_steps < 0:
             raise ConfigError(f"--adapt-steps {self.adapt_steps}: must not be negative; 0 freezes the surrogate")
         if self.anchor_band_max < self.anchor_band:

@@ -19,7 +19,7 @@ from finetune.config import FinetuneConfig
 from finetune.errors import ResumeError
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator
-from finetune.lora import attach_lora, lora_off, lora_state, set_lora_state
+from finetune.lora import AveragedParameters, attach_lora, lora_off, lora_state, set_lora_state
 from finetune.objective import NormaliseAndClip
 from reward_zoo import Reward
 from surrogate.config import DistillConfig
@@ -64,6 +64,7 @@ class Trainer:
         self.parameters = attach_lora(
             generator.unet, rank=config.lora_rank, targets=config.lora_targets, seed=derive_seed(config.seed, "lora")
         )
+        self.averaged = AveragedParameters(self.parameters, config.ema_decay)
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.99))
         surrogate.requires_grad_(False).eval()
         self.adapter = Adapter(generator, surrogate, self.meter, self.prompts, self.table, old, config, distilled, margin)
@@ -111,12 +112,13 @@ class Trainer:
             score1 = self.surrogate.score(z1, conditioning, rng=rng)
             score2 = self.surrogate.score(z2, conditioning, rng=rng)
         gain = config.z1_weight * self.objectives[0](score1).mean() + config.z2_weight * self.objectives[1](score2).mean()
-        loss = self.trust.weight * distance - gain
+        loss = self.trust.penalty(distance) - gain
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, config.max_grad_norm)
         if torch.isfinite(norm) and torch.isfinite(loss):
             self.optimizer.step()
+            self.averaged.update()
         else:
             self.skipped += 1
         self.trust.update(distance.item())
@@ -131,17 +133,19 @@ class Trainer:
         }
 
     def _evaluate(self, surrogate_score: float = float("nan")) -> dict[str, float]:
-        """True reward on the validation prompts; keeps the best LoRA, and stops a run that cheats."""
-        found = evaluate(
-            self.generator, _metered(self.validation_meter), self.validation_prompts, self.validation_seeds, one_step=False
-        )
+        """True reward of the averaged LoRA on the validation prompts; keeps the best, and stops a run that cheats."""
+        with self.averaged.applied():
+            found = evaluate(
+                self.generator, _metered(self.validation_meter), self.validation_prompts, self.validation_seeds, one_step=False
+            )
+            averaged = lora_state(self.generator.unet)
         reward = float(found.z2[torch.from_numpy(found.z2).isfinite().numpy()].mean())
         if self.step == 0:
             self.start_reward = reward
         elif self.start_surrogate != self.start_surrogate:
             self.start_surrogate = surrogate_score
         if reward > self.best_reward:
-            self.best, self.best_step, self.best_reward = lora_state(self.generator.unet), self.step, reward
+            self.best, self.best_step, self.best_reward = averaged, self.step, reward
         cheats = reward < self.start_reward and surrogate_score > self.start_surrogate
         self.falls = self.falls + 1 if cheats else 0
         if self.falls >= FALLS_BEFORE_STOP:
@@ -157,6 +161,8 @@ class Trainer:
             "config": self.config.as_dict(),
             "step": self.step,
             "lora": lora_state(self.generator.unet),
+            "averaged": self.averaged.average,
+            "averaged_steps": self.averaged.seen,
             "optimizer": self.optimizer.state_dict(),
             "surrogate": self.surrogate.state_dict(),
             "surrogate_optimizer": self.adapter.optimizer.state_dict(),
@@ -192,6 +198,7 @@ class Trainer:
                 f"--resume: {name} was {state['config'].get(name)!r} and is now {mine[name]!r}; use the old value"
             )
         set_lora_state(self.generator.unet, state["lora"])
+        self.averaged.average, self.averaged.seen = state["averaged"], state["averaged_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.surrogate.load_state_dict(state["surrogate"])
         self.adapter.optimizer.load_state_dict(state["surrogate_optimizer"])
@@ -224,4 +231,5 @@ def _renumber(old: LabelledLatents, known: dict[str, int], prompts: list[str]) -
     kept = numbers >= 0
     if not kept.any():
         return None
-    return LabelledLatents(old.latents[kept], old.scores[kept], old.stages[kept], numbers[kept], prompts)
+    perceived = [text for text, keep in zip(old.perceived, kept.tolist(), strict=True) if keep]
+    return LabelledLatents(old.latents[kept], old.scores[kept], old.stages[kept], numbers[kept], prompts, perceived)

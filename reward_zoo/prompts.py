@@ -18,10 +18,22 @@ def quoted_text(prompt: str) -> str | None:
     >>> quoted_text("the dog's 'HOME'")
     'HOME'
     """
-    for pattern in _QUOTES:
-        if found := re.search(pattern, prompt):
-            return found.group(1)
-    return None
+    found = _find_quoted(prompt)
+    return found.group(1) if found else None
+
+
+def replace_quoted(prompt: str, text: str) -> str:
+    """The prompt with another text in its first quotes.
+
+    >>> replace_quoted('a sign "A" in A minor', "B")
+    'a sign "B" in A minor'
+    """
+    found = _find_quoted(prompt)
+    return prompt[: found.start(1)] + text + prompt[found.end(1) :] if found else prompt
+
+
+def _find_quoted(prompt: str) -> re.Match[str] | None:
+    return next((found for pattern in _QUOTES if (found := re.search(pattern, prompt))), None)
 
 
 def broadcast(values: Sequence[str] | str, count: int, name: str) -> list[str]:

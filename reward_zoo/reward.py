@@ -13,6 +13,8 @@ from reward_zoo.prompts import broadcast
 from reward_zoo.scores import Scores
 
 if TYPE_CHECKING:
+    import random
+
     import torch
 
     from reward_zoo.card import RewardCard
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RewardInputs:
-    """What one call scores: `images` B×3×H×W in [0, 1] and, where given, B prompts, targets and metadata records."""
+    """What one call scores: `images` B×3×H×W in [0, 1] and, where given, B prompts, targets, metadata records, references.
+
+    `references` are images to compare with, B×3×h×w in [0, 1], of any one size.
+    """
 
     images: torch.Tensor
     prompts: list[str] | None = None
     targets: list[str] | None = None
     metadata: list[dict[str, Any]] | None = None
+    references: torch.Tensor | None = None
 
 
 class Reward(ABC):
@@ -37,6 +43,13 @@ class Reward(ABC):
     def score(self, inputs: RewardInputs) -> Any:  # noqa: ANN401 - tensor, array, list or Scores; checked by __call__
         """One number an image: a (B,) tensor, array or list, or `Scores`."""
 
+    def hindsight(self, prompt: str, perceived: str, rng: random.Random) -> tuple[str, float] | None:
+        """Another prompt for a picture that was perceived so, and its score there, without another look.
+
+        None where there is none; rewards whose card says that they perceive something override it.
+        """
+        return None
+
     def __call__(
         self,
         *,
@@ -44,12 +57,13 @@ class Reward(ABC):
         prompts: Sequence[str] | str | None = None,
         targets: Sequence[str] | str | None = None,
         metadata: Sequence[dict[str, Any]] | None = None,
+        references: Any = None,  # noqa: ANN401 - as images; one for all, or one an image
     ) -> Scores:
         """Score images; see `RewardInputs` for shapes.
 
         Raises:
             ImageError: the images cannot be taken as B×3×H×W in [0, 1].
-            MissingInputError: a prompt or target the card names is missing, or their number is wrong.
+            MissingInputError: something the card needs is missing, or the number of it is wrong.
             NotDifferentiableError: the images want a gradient and the reward has none.
             RewardFailedError: the reward raised, or did not return one number an image.
         """
@@ -63,12 +77,10 @@ class Reward(ABC):
             images=pixels,
             prompts=None if prompts is None else broadcast(prompts, count, "prompts"),
             targets=None if targets is None else broadcast(targets, count, "targets"),
-            metadata=None if metadata is None else list(metadata),
+            metadata=None if metadata is None else _one_each(list(metadata), count, "metadata"),
+            references=None if references is None else _references(references, count),
         )
-        if "prompt" in self.card.needs and inputs.prompts is None:
-            raise MissingInputError(f"{self.card.name}: needs prompts; pass prompts=[...], one an image")
-        if "target" in self.card.needs and inputs.targets is None and inputs.prompts is None:
-            raise MissingInputError(f"{self.card.name}: needs targets=[...], or prompts that quote them")
+        self._check_needs(inputs)
         try:
             answer = self.score(inputs)
         except LasroError:
@@ -76,6 +88,30 @@ class Reward(ABC):
         except Exception as error:
             raise RewardFailedError(f"{self.card.name}: the reward raised {type(error).__name__}: {error}") from error
         return as_scores(answer, count, self.card.name)
+
+    def _check_needs(self, inputs: RewardInputs) -> None:
+        needs, name = self.card.needs, self.card.name
+        if "prompt" in needs and inputs.prompts is None:
+            raise MissingInputError(f"{name}: needs prompts; pass prompts=[...], one an image")
+        if "target" in needs and inputs.targets is None and inputs.prompts is None:
+            raise MissingInputError(f"{name}: needs targets=[...], or prompts that quote them")
+        if "metadata" in needs and inputs.metadata is None:
+            raise MissingInputError(f"{name}: needs metadata=[...], one record an image")
+        if "reference" in needs and inputs.references is None:
+            raise MissingInputError(f"{name}: needs references=[...], one image for all or one an image")
+
+
+def _one_each(values: list[Any], count: int, name: str) -> list[Any]:
+    if len(values) != count:
+        raise MissingInputError(f"{name}: {len(values)} given for {count} images; give one an image")
+    return values
+
+
+def _references(references: Any, count: int) -> torch.Tensor:  # noqa: ANN401
+    pixels = as_images(references)
+    if len(pixels) == 1:
+        return pixels.expand(count, -1, -1, -1)
+    return pixels if len(pixels) == count else _one_each(list(pixels), count, "references")
 
 
 def as_scores(answer: Any, count: int, name: str) -> Scores:  # noqa: ANN401

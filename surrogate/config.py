@@ -21,6 +21,7 @@ class DistillConfig:
     held_out: float = 0.12  # share of the prompts kept for fidelity and early stopping
     depth: Literal["encoder", "full"] = "full"
     losses: tuple[str, ...] = ("bradley-terry-all", "regression")
+    hindsight: float = 0.5  # share of the rows shown under another prompt as well, where the reward perceives something
     learning_rate: float = 4e-4
     weight_decay: float = 0.05
     prompts_per_batch: int = 12
@@ -38,6 +39,8 @@ class DistillConfig:
                 raise SpecError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
         if self.noises < 2:
             raise SpecError(f"--noises {self.noises}: pairs need at least 2 noises a prompt")
+        if not 0 <= self.hindsight <= 1:
+            raise SpecError(f"--hindsight {self.hindsight}: is a share, from 0 (off) to 1")
         if not 0 < self.held_out < 1:
             raise SpecError(f"--held-out {self.held_out}: must lie between 0 and 1")
         if not 0 <= self.score_time < self.max_time <= 1000:

@@ -13,6 +13,7 @@ from surrogate.backbones.sdxl import SDXLBackbone
 from surrogate.config import DistillConfig
 from surrogate.errors import LabelError
 from surrogate.fidelity import agreement
+from surrogate.hindsight import Hindsight
 from surrogate.losses import LOSSES
 from surrogate.model import Surrogate
 from surrogate.sampling import ConditioningTable, LabelledLatents, prompt_batches
@@ -58,14 +59,23 @@ def surrogate_loss(
     *,
     max_time: int,
     rng: torch.Generator,
+    hindsight: Hindsight | None = None,
 ) -> torch.Tensor:
-    """The sum of the named losses on one batch, seen through fresh noise at random small times."""
-    times = torch.randint(0, max_time, (len(batch),), generator=rng)
+    """The sum of the named losses on one batch, seen through fresh noise at random small times.
+
+    With hindsight, the same losses are added over groups of one picture under its own and other prompts.
+    """
+    count = len(batch)
+    times = torch.randint(0, max_time, (count,), generator=rng)
     noise = torch.randn(batch.latents.shape, generator=rng)
+    rows, prompts, scores = hindsight.draw(batch, rng) if hindsight else ([], [], [])
+    pictures = torch.tensor([*range(count), *rows])
+    conditioning = table.with_passing(batch.groups, prompts)
     with torch.autocast(batch.latents.device.type, torch.bfloat16):
-        predictions = surrogate(batch.latents, table[batch.groups], times, noise)
-    normalised = (batch.scores - surrogate.mean) / surrogate.spread
-    return sum(LOSSES[name](predictions, normalised, batch.groups) for name in losses)
+        predictions = surrogate(batch.latents[pictures], conditioning, times[pictures], noise[pictures])
+    normalised = (torch.cat([batch.scores, torch.tensor(scores)]) - surrogate.mean) / surrogate.spread
+    loss = sum(LOSSES[name](predictions[:count], normalised[:count], batch.groups) for name in losses)
+    return loss + sum(LOSSES[name](predictions, normalised, pictures) for name in losses) if rows else loss
 
 
 @torch.no_grad()
@@ -92,6 +102,7 @@ def train_surrogate(
     config: DistillConfig,
     *,
     margin: float,
+    hindsight: Hindsight | None = None,
     report: Report = lambda record: None,
 ) -> Distilled:
     """Train on `training`, keep the step that agrees best with `held_out`.
@@ -112,7 +123,7 @@ def train_surrogate(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * min(step / 30, 1 - 0.9 * step / config.steps)
         batch = training.rows(next(batches))
-        loss = surrogate_loss(surrogate, batch, table, config.losses, max_time=config.max_time, rng=rng)
+        loss = surrogate_loss(surrogate, batch, table, config.losses, max_time=config.max_time, rng=rng, hindsight=hindsight)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(surrogate.parameters(), 1.0)

@@ -14,20 +14,27 @@ from surrogate.types import Generator, TextConditioning
 
 @dataclass(frozen=True)
 class LabelledLatents:
-    """Latents N×4×h×w with true scores (N,), stage (N,) and the number of their prompt (N,) in `prompts`."""
+    """Latents N×4×h×w with true scores (N,), stage (N,) and the number of their prompt (N,) in `prompts`.
+
+    `perceived` is what the reward read off each (N texts), where it reads anything.
+    """
 
     latents: torch.Tensor
     scores: torch.Tensor
     stages: torch.Tensor
     groups: torch.Tensor
     prompts: list[str]
+    perceived: list[str]
 
     def __len__(self) -> int:
         return len(self.latents)
 
     def rows(self, mask: torch.Tensor) -> LabelledLatents:
-        """The masked rows; prompts keep their numbers."""
-        return LabelledLatents(self.latents[mask], self.scores[mask], self.stages[mask], self.groups[mask], self.prompts)
+        """The rows of a mask or of row numbers; prompts keep their numbers."""
+        perceived = [self.perceived[row] for row in torch.arange(len(self))[mask].tolist()]
+        return LabelledLatents(
+            self.latents[mask], self.scores[mask], self.stages[mask], self.groups[mask], self.prompts, perceived
+        )
 
     def row_prompts(self) -> list[str]:
         """The prompt of each row."""
@@ -49,6 +56,7 @@ def read_store(store: LabelledStore) -> LabelledLatents:
         stages=torch.tensor([label.stage for label in labels]),
         groups=torch.tensor([number[label.prompt] for label in labels]),
         prompts=prompts,
+        perceived=[label.perceived for label in labels],
     )
     data = data.rows(data.scores.isfinite())
     if not len(data) or data.scores.min() == data.scores.max():
@@ -94,3 +102,8 @@ class ConditioningTable:
 
     def __getitem__(self, groups: torch.Tensor) -> TextConditioning:
         return self.generator.encode([self.prompts[group] for group in groups.tolist()])
+
+    def with_passing(self, groups: torch.Tensor, prompts: Sequence[str]) -> TextConditioning:
+        """Conditioning of table rows, then of prompts that will not be asked for again."""
+        known = self[groups]
+        return TextConditioning.stack([known, self.generator.encode_passing(prompts)]) if prompts else known

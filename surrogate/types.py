@@ -69,6 +69,9 @@ class Generator(Protocol):
     def encode(self, prompts: Sequence[str]) -> TextConditioning:
         """Text conditioning of the prompts, one row each."""
 
+    def encode_passing(self, prompts: Sequence[str]) -> TextConditioning:
+        """The same, encoded together and kept nowhere."""
+
     def rollout(self, prompts: Sequence[str], seeds: Sequence[int]) -> Rollout:
         """Two-step samples without gradient; row i depends on prompt i and seed i alone."""
 

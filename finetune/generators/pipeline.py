@@ -80,14 +80,19 @@ class SDXLGenerator:
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> TextConditioning:
         """Text conditioning of the prompts; each is encoded once, and alone, so that its bits never depend on company."""
-        height, width = self.image_size
         for prompt in dict.fromkeys(prompts):
             if prompt not in self._encoded:
-                with torch.autocast(self.unet.device.type, enabled=False):  # whatever the caller's precision is
-                    hidden, _, pooled, _ = self.pipeline.encode_prompt(prompt, do_classifier_free_guidance=False)
-                time_ids = torch.tensor([(height, width, 0, 0, height, width)], dtype=hidden.dtype)
-                self._encoded[prompt] = TextConditioning(hidden, pooled, time_ids)
+                self._encoded[prompt] = self.encode_passing([prompt])
         return TextConditioning.stack([self._encoded[prompt] for prompt in prompts])
+
+    @torch.no_grad()
+    def encode_passing(self, prompts: Sequence[str]) -> TextConditioning:
+        """Text conditioning of prompts that will not come again: encoded together, kept nowhere."""
+        with torch.autocast(self.unet.device.type, enabled=False):  # whatever the caller's precision is
+            hidden, _, pooled, _ = self.pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
+        height, width = self.image_size
+        time_ids = torch.tensor([(height, width, 0, 0, height, width)], dtype=hidden.dtype).expand(len(prompts), -1)
+        return TextConditioning(hidden, pooled, time_ids)
 
     def noises(self, seeds: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """The initial and the between-steps noise of each seed, B×4×h×w each."""

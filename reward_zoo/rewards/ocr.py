@@ -6,15 +6,19 @@ charges for extra text; `flow_grpo` is the formula most RL repositories share, w
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from reward_zoo.card import RewardCard, Weights
 from reward_zoo.images import to_uint8
-from reward_zoo.prompts import text_targets
+from reward_zoo.prompts import quoted_text, replace_quoted, text_targets
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.rewards.ocr_engines import ENGINES
 from reward_zoo.scores import Scores
 from reward_zoo.text_match import MODES
+from reward_zoo.text_variants import another_text
+
+if TYPE_CHECKING:
+    import random
 
 
 class Ocr(Reward):
@@ -71,3 +75,11 @@ class Ocr(Reward):
             components={**matches, "confidence": confidence},
             perceived=[reading.text for reading in readings],
         )
+
+    def hindsight(self, prompt: str, perceived: str, rng: random.Random) -> tuple[str, float] | None:
+        """The same prompt with another text in its quotes, and `mode`'s score of what was read against that."""
+        target = quoted_text(prompt)
+        if not target:
+            return None
+        other = another_text(target, perceived, rng)
+        return (replace_quoted(prompt, other), MODES[self.mode](perceived, other)) if other != target else None

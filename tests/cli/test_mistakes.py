@@ -31,7 +31,7 @@ def place(tmp_path_factory, tiny_sdxl):
     (folder / "exists").mkdir()
     (folder / "exists" / "file").write_text("mine")
     generator = load_generator(str(tiny_sdxl))
-    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"])
+    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""])
     surrogate = build_surrogate(generator, data, DistillConfig(depth="encoder"))
     facts = {"reward": f"{folder}/own.py:light", "generator": str(tiny_sdxl), "margin": 0.2, "labels": "../labels"}
     facts["distill"] = DistillConfig().as_dict()

@@ -10,7 +10,7 @@ from finetune.anchor import TrustRegion
 from finetune.config import FinetuneConfig
 from finetune.errors import ConfigError, ResumeError
 from finetune.generators.pipeline import load_generator
-from finetune.lora import lora_state
+from finetune.lora import AveragedParameters, lora_state
 from finetune.objective import NormaliseAndClip
 from finetune.trainer import Trainer
 from surrogate.config import DistillConfig
@@ -61,7 +61,9 @@ def make(tiny_sdxl, monkeypatch):
         monkeypatch.setattr(generator, "decode", lambda z: torch.sigmoid(z[:, :1].expand(-1, 3, -1, -1) / 20))
         config = FinetuneConfig(**{**SMALL, **settings})
         if surrogate is None:
-            data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"])
+            data = LabelledLatents(
+                torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""]
+            )
             surrogate = build_surrogate(generator, data, DistillConfig(depth="encoder"))
         distilled = DistillConfig(max_time=50, score_time=10, losses=("regression",))
         return Trainer(generator, surrogate, LatentReward(), PROMPTS, config, distilled=distilled, margin=0.0)
@@ -152,19 +154,48 @@ def test_a_non_finite_step_is_skipped(make):
         assert torch.equal(tensor, before[name])
 
 
-def test_trust_region_follows_the_distance():
+def test_the_wall_stands_at_the_band():
     trust = TrustRegion(band=0.1, band_max=0.11, weight=20.0)
-    trust.update(0.4)
-    assert trust.weight == pytest.approx(20.0 * 1.25)  # at most so much in one step
+    for times in (0.5, 1.0, 3.0):
+        distance = torch.tensor(0.1 * times, requires_grad=True)
+        trust.penalty(distance).backward()
+        assert distance.grad.item() == pytest.approx(20.0 * times**2)  # steeper the farther, at once
+
+
+def test_trust_region_follows_the_distance_slowly():
+    trust = TrustRegion(band=0.1, band_max=0.11, weight=20.0)
     trust.update(0.1)
-    assert trust.weight == pytest.approx(25.0)
-    trust.update(0.001)
-    assert trust.weight == pytest.approx(25.0 * 0.95)
+    assert trust.weight == pytest.approx(20.0)
+    trust.update(5.0)
+    assert 20.0 < trust.weight < 22.0  # a jump far outside moves it no more than twice the band does
+    for _ in range(400):
+        trust.update(0.0)
+    assert trust.weight == trust.smallest
+
+
+def test_the_band_widens_only_on_a_trusted_surrogate():
+    trust = TrustRegion(band=0.1, band_max=0.11)
     trust.widen(0.5, trusted=0.6)
+    trust.widen(math.nan, trusted=0.6)
     assert trust.band == 0.1
     for _ in range(10):
         trust.widen(0.9, trusted=0.6)
     assert trust.band == 0.11
+
+
+def test_the_average_follows_and_steps_aside():
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    averaged = AveragedParameters([parameter], decay=0.5)
+    for _ in range(40):
+        parameter.data.fill_(1.0)
+        averaged.update()
+    with averaged.applied():
+        assert parameter.tolist() == pytest.approx([1.0, 1.0], abs=1e-3)
+    parameter.data.fill_(3.0)
+    averaged.update()
+    with averaged.applied():
+        assert parameter.tolist() == pytest.approx([2.0, 2.0], abs=1e-3)
+    assert parameter.tolist() == [3.0, 3.0]
 
 
 def test_normalise_and_clip():
@@ -184,6 +215,7 @@ def test_normalise_and_clip():
         ({"lora_rank": 0}, "--lora-rank 0"),
         ({"steps": -1}, "--steps -1"),
         ({"learning_rate": 0.0}, r"--learning-rate 0.0"),
+        ({"ema_decay": 1.0}, "--ema-decay 1.0"),
         ({"anchor_band": 0.2, "anchor_band_max": 0.1}, "--anchor-band-max"),
         ({"z1_weight": 0.0, "z2_weight": 0.0}, "--z1-weight"),
     ],

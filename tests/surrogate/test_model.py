@@ -27,7 +27,7 @@ def rollout(generator):
 
 
 def make(generator, depth):
-    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"])
+    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""])
     return build_surrogate(generator, data, DistillConfig(depth=depth))
 
 

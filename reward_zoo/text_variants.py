@@ -1,0 +1,39 @@
+"""Other texts a picture could have been asked for: near the wanted one or near what was read."""
+
+from __future__ import annotations
+
+import random
+import string
+
+ALPHABETS = (string.ascii_uppercase, string.ascii_lowercase, string.digits)
+
+
+def another_text(target: str, perceived: str, rng: random.Random) -> str:
+    """A text that differs from `target`: the perceived one, a few letters changed in either, or a mixture of both.
+
+    A letter is exchanged for one of its kind (capital, small, digit), so that only the spelling changes.
+    """
+    read = _as(perceived, target)
+    text = read if read and rng.random() < 0.5 else target
+    if text == target or rng.random() < 0.5:
+        text = _misspell(text, rng)
+    if len(read) == len(text) and rng.random() < 0.3:
+        text = "".join(rng.choice(pair) for pair in zip(text, read, strict=True))
+    return text
+
+
+def _as(perceived: str, target: str) -> str:
+    """What was read, in the target's case; empty where it could not be asked for in its place."""
+    text = "".join(letter for letter in perceived if letter.isalnum() or letter == " ").strip()
+    text = text.upper() if target.isupper() else text
+    return text if 0.5 * len(target) <= len(text) <= 1.5 * len(target) else ""
+
+
+def _misspell(text: str, rng: random.Random) -> str:
+    letters = list(text)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        place = rng.randrange(len(letters))
+        alphabet = next((kind for kind in ALPHABETS if letters[place] in kind), None)
+        if alphabet:
+            letters[place] = rng.choice(alphabet)
+    return "".join(letters)

@@ -1,0 +1,94 @@
+"""Where a reward's weights are: given by the user, put by hand, or on the hub.
+
+Looked for in this order:
+1. the option `weights=PATH` of a spec (a file or a folder);
+2. `$LASRO_WEIGHTS/ORG--NAME/FILE`, for machines without a network;
+3. the Hugging Face cache, then the hub itself (never with HF_HUB_OFFLINE=1).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reward_zoo.errors import MissingWeightsError
+
+FOLDER_VARIABLE = "LASRO_WEIGHTS"
+
+
+def place_by_hand(repo: str, file: str = "") -> str:
+    """Where a file of a hub repository is looked for on a machine without a network."""
+    return "/".join(part for part in (f"${FOLDER_VARIABLE}", repo.replace("/", "--"), file) if part)
+
+
+def weight_file(repo: str, file: str, *, reward: str, given: str | None = None) -> Path:
+    """A weight file of a hub repository, on this machine.
+
+    Args:
+        repo: hub id, `ORG/NAME`.
+        file: the file's path in that repository.
+        reward: who asks, for the message.
+        given: the user's `weights=` option: the file itself, or a folder that holds it.
+
+    Raises:
+        MissingWeightsError: it is nowhere; the message says where to put it.
+    """
+    if given is not None:
+        path = Path(given).expanduser()
+        path = path / Path(file).name if path.is_dir() else path
+        if not path.is_file():
+            raise MissingWeightsError(f"{reward}: weights={given}: no file {path}; give {file} of {repo}, or its folder")
+        return path
+    if (placed := _placed(repo, file)) is not None:
+        return placed
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo, file))
+    except Exception as error:
+        raise _missing(reward, repo, file, error) from error
+
+
+def weight_folder(repo: str, *, reward: str, given: str | None = None, patterns: tuple[str, ...] = ()) -> Path:
+    """A whole model folder of the hub (config, tokenizer, weights), on this machine; see `weight_file`.
+
+    Raises:
+        MissingWeightsError: it is nowhere.
+    """
+    if given is not None:
+        path = Path(given).expanduser()
+        if not (path / "config.json").is_file():
+            raise MissingWeightsError(f"{reward}: weights={given}: no model folder there (config.json is missing)")
+        return path
+    if (placed := _placed(repo, "config.json")) is not None:
+        return placed.parent
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo, allow_patterns=list(patterns) or None))
+    except Exception as error:
+        raise _missing(reward, repo, "", error) from error
+
+
+def is_local(repo: str, file: str) -> bool:
+    """Whether a file of a hub repository is on this machine already; asks no network."""
+    if _placed(repo, file) is not None:
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repo, file), str)
+
+
+def _placed(repo: str, file: str) -> Path | None:
+    folder = os.environ.get(FOLDER_VARIABLE)
+    path = Path(folder).expanduser() / repo.replace("/", "--") / file if folder else None
+    return path if path is not None and path.is_file() else None
+
+
+def _missing(reward: str, repo: str, file: str, error: Exception) -> MissingWeightsError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    what = f"{repo}: {file}" if file else repo
+    return MissingWeightsError(
+        f"{reward}: weights {what} are not on this machine and cannot be fetched ({reason}); "
+        f"put them at {place_by_hand(repo, file)}, or give weights=PATH"
+    )
