@@ -63,6 +63,9 @@ def distill(
         int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")
     ] = DistillConfig.steps,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DistillConfig.learning_rate,
+    hindsight: Annotated[
+        float, typer.Option(help="Share of pictures also shown under another prompt, if the reward perceives; 0 is off.")
+    ] = DistillConfig.hindsight,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -77,7 +80,7 @@ def distill(
         generator=generator,
         prompts=prompts,
         out=out,
-        settings={**settings, "seed": seed},
+        settings={**settings, "hindsight": hindsight, "seed": seed},
         overwrite=overwrite,
         resume=resume,
         as_json=json,
@@ -97,6 +100,9 @@ def finetune(
     batch_size: Annotated[int, typer.Option(help="Prompts a generator step.")] = FinetuneConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(help="Learning rate of the LoRA.")] = FinetuneConfig.learning_rate,
     lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = FinetuneConfig.lora_rank,
+    anchor_band_max: Annotated[
+        float, typer.Option(help="How far from the frozen generator a trusted surrogate may lead; a share of x0's variance.")
+    ] = FinetuneConfig.anchor_band_max,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -105,7 +111,7 @@ def finetune(
     """Tune a two-step generator on a surrogate, with the true reward watching; writes a LoRA."""
     from cli.commands.finetune import finetune as run
 
-    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "lora_rank": lora_rank, "seed": seed}
+    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "lora_rank": lora_rank}
     run(
         surrogate=surrogate,
         generator=generator,
@@ -114,7 +120,7 @@ def finetune(
         eval_samples=eval_samples,
         guards=guard or [],
         out=out,
-        settings=settings,
+        settings={**settings, "anchor_band_max": anchor_band_max, "seed": seed},
         overwrite=overwrite,
         resume=resume,
         as_json=json,

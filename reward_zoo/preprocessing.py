@@ -20,7 +20,7 @@ HALF = (0.5, 0.5, 0.5)
 
 def resize(images: torch.Tensor, height: int, width: int, *, mode: Literal["bicubic", "bilinear"] = "bicubic") -> torch.Tensor:
     """Resize to exactly height × width; bicubic overshoot is cut back into [0, 1], as uint8 rounding does."""
-    import torch.nn.functional as F  # noqa: N812 - torch's own convention
+    import torch.nn.functional as F
 
     if images.shape[-2:] == (height, width):
         return images

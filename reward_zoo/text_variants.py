@@ -23,10 +23,12 @@ def another_text(target: str, perceived: str, rng: random.Random) -> str:
 
 
 def _as(perceived: str, target: str) -> str:
-    """What was read, in the target's case; empty where it could not be asked for in its place."""
-    text = "".join(letter for letter in perceived if letter.isalnum() or letter == " ").strip()
+    """What was read, in the target's case; empty where it does not fit in the target's place (a prompt has its limit)."""
+    ascii_only = target.isascii()  # engines misread letters as those of other scripts, which prompts never ask for
+    kept = (letter for letter in perceived if letter.isalnum() or letter == " ")
+    text = "".join(letter for letter in kept if letter.isascii() or not ascii_only).strip()
     text = text.upper() if target.isupper() else text
-    return text if 0.5 * len(target) <= len(text) <= 1.5 * len(target) else ""
+    return text if 0.5 * len(target) <= len(text) <= len(target) else ""
 
 
 def _misspell(text: str, rng: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""File-size rewards of ddpo-pytorch (rewards.py): the size of the image as a JPEG of quality 95, in kB of 1000 bytes."""
+"""File-size rewards: the image as a JPEG of quality 95 in kB of 1000 bytes (ddpo-pytorch, rewards.py), or as a PNG."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from reward_zoo.card import RewardCard
+from reward_zoo.errors import SpecError
 from reward_zoo.images import to_uint8
 from reward_zoo.reward import Reward, RewardInputs
 
@@ -37,12 +38,14 @@ class JpegIncompressibility(Reward):
         license="MIT definition, own code",
     )
 
-    def __init__(self, *, quality: int = 95) -> None:
-        self.quality = quality
+    def __init__(self, *, quality: int = 95, scale: float = 1.0) -> None:
+        if not 1 <= quality <= 100 or scale <= 0:
+            raise SpecError(f"{self.card.name}: quality={quality} must be from 1 to 100, scale={scale} above 0")
+        self.quality, self.scale = quality, scale
 
     def score(self, inputs: RewardInputs) -> list[float]:
-        """KB of each image."""
-        return jpeg_kilobytes(inputs.images, self.quality)
+        """KB of each image, over `scale` (500 in flow_grpo)."""
+        return [size / self.scale for size in jpeg_kilobytes(inputs.images, self.quality)]
 
 
 class JpegCompressibility(JpegIncompressibility):
@@ -58,5 +61,29 @@ class JpegCompressibility(JpegIncompressibility):
     )
 
     def score(self, inputs: RewardInputs) -> list[float]:
-        """Minus kB of each image."""
-        return [-size for size in jpeg_kilobytes(inputs.images, self.quality)]
+        """Minus kB of each image, over `scale`."""
+        return [-size for size in super().score(inputs)]
+
+
+class PngCompressibility(Reward):
+    """Small lossless files score high; unlike kB it does not depend on the image's size."""
+
+    card = RewardCard(
+        name="png_compressibility",
+        summary="minus the share that lossless compression leaves: rewards flat, repetitive pictures",
+        range=(float("-inf"), 0.0),
+        typical=(-0.5, 0.2),
+        source="-bytes(PNG) / (3·H·W)",
+        license="Apache-2.0",
+    )
+
+    def score(self, inputs: RewardInputs) -> list[float]:
+        """About −1 for noise, near 0 for a flat image; tiny images fall below −1 by the file's header."""
+        from PIL import Image
+
+        scores = []
+        for array in to_uint8(inputs.images):
+            buffer = io.BytesIO()
+            Image.fromarray(array).save(buffer, format="PNG")
+            scores.append(-buffer.tell() / array.size)
+        return scores

@@ -11,7 +11,7 @@ from reward_zoo.images import to_uint8
 from tests.tiny.rewards import SPECS
 
 NAMES = [card.name for card in reward_zoo.list_rewards()]
-PROMPTS = ['a sign "AB"', 'a sign "CD"', 'a sign "EF"', 'a sign "GH"']
+PROMPTS = ['a red sign "AB"', 'a blue sign "CD"', 'a green sign "EF"', 'a gold sign "GH"']
 METADATA = [{"include": [{"class": name, "count": 1}]} for name in ("cat", "dog", "cat", "boat")]
 REFERENCES = torch.rand(4, 3, 24, 24, generator=torch.Generator().manual_seed(1))
 

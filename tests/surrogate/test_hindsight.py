@@ -39,12 +39,13 @@ def test_only_rewards_that_perceive_have_hindsight():
     assert hindsight_of(reward_zoo.load("ocr"), 0.5).share == 0.5
 
 
-@pytest.mark.parametrize("perceived", ["", "###", "OPFN", "a much longer text than asked for"])
+@pytest.mark.parametrize("perceived", ["", "###", "OPFN", "ÖßЖ", "a much longer text than asked for"])
 def test_another_text_keeps_the_kind_of_each_letter(perceived):
     rng = random.Random(1)
     for _ in range(100):
         text = another_text("Ab 9!", perceived if perceived != "OPFN" else "Xy 1!", rng)
-        assert 3 <= len(text) <= 7
+        assert 3 <= len(text) <= 5
+        assert text.isascii()
         assert text[0].isupper()
         assert text[1].islower()
         assert text[3].isdigit()
