@@ -1,9 +1,10 @@
-"""Tiny checkpoints with random weights, in the published checkpoints' own format: name → builder of a spec."""
+"""Tiny checkpoints with random weights, in the published checkpoints' own formats: reward name → builder of its spec."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-# Each family's module adds its own: {"clip_score": build_clip} where build_clip(folder) writes files and gives a spec.
-SPECS: dict[str, Callable[[Path], str]] = {}
+from tests.tiny import clip
+
+SPECS: dict[str, Callable[[Path], str]] = {**clip.SPECS}

@@ -1,0 +1,106 @@
+"""Aesthetic predictors: a small head on a frozen image embedding. Differentiable; no prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reward_zoo.card import RewardCard
+from reward_zoo.errors import MissingWeightsError
+from reward_zoo.models import frozen
+from reward_zoo.reward import Reward, RewardInputs
+from reward_zoo.rewards.clip import CLIP_L, SIGLIP, hub_weights
+from reward_zoo.rewards.clip_models import HubClip, HubSiglip
+from reward_zoo.weights import weight_file
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+HEAD = "trl-lib/ddpo-aesthetic-predictor"
+HEAD_V25 = "discus0434/aesthetic-predictor-v2-5"
+
+
+class Aesthetic(Reward):
+    """LAION's aesthetic predictor ("improved", v2) on CLIP ViT-L/14."""
+
+    card = RewardCard(
+        name="aesthetic",
+        summary="how beautiful, on a scale from 1 to 10 (LAION v2)",
+        range=(float("-inf"), float("inf")),
+        typical=(5.4, 0.7),
+        differentiable=True,
+        image_size="any; shorter side to 224, middle square",
+        source="christophschuhmann/improved-aesthetic-predictor: five linear layers without activations on CLIP L/14",
+        license="Apache-2.0 (head), MIT (CLIP)",
+        weights=(
+            hub_weights(CLIP_L, "model.safetensors", 1_710_000_000),
+            hub_weights(HEAD, "aesthetic-model.pth", 3_700_000),
+        ),
+    )
+
+    def __init__(self, *, weights: str | None = None, head: str | None = None) -> None:
+        file = weight_file(HEAD, "aesthetic-model.pth", reward=self.card.name, given=head)
+        self.model = HubClip(CLIP_L, reward=self.card.name, weights=weights)
+        self.head = linear_head(file, {0: 0, 2: 1, 4: 2, 6: 3, 7: 4}, self.card.name)
+
+    def score(self, inputs: RewardInputs) -> torch.Tensor:
+        """About 1 to 10."""
+        return self.head.to(inputs.images.device)(self.model.embed_images(inputs.images))[:, 0]
+
+
+class AestheticV25(Reward):
+    """The predictor v2.5 on SigLIP so400m; 5.5 and more is good."""
+
+    card = RewardCard(
+        name="aesthetic_v2_5",
+        summary="how beautiful, on a scale from 1 to 10 (v2.5, also fair to illustrations)",
+        range=(float("-inf"), float("inf")),
+        typical=(4.5, 1.0),
+        differentiable=True,
+        image_size="any; squeezed to 384×384",
+        source="discus0434/aesthetic-predictor-v2-5: five linear layers on SigLIP's normalised pooled embedding; head rebuilt "
+        "from its published description",
+        license="AGPL-3.0 (head weights), Apache-2.0 (SigLIP)",
+        weights=(
+            hub_weights(SIGLIP, "model.safetensors", 3_510_000_000),
+            hub_weights(HEAD_V25, "aesthetic_predictor_v2_5.pth", 5_300_000),
+        ),
+    )
+
+    def __init__(self, *, weights: str | None = None, head: str | None = None) -> None:
+        file = weight_file(HEAD_V25, "aesthetic_predictor_v2_5.pth", reward=self.card.name, given=head)
+        self.model = HubSiglip(SIGLIP, reward=self.card.name, weights=weights)
+        self.head = linear_head(file, {0: 0, 2: 1, 4: 2, 6: 3, 8: 4}, self.card.name)
+
+    def score(self, inputs: RewardInputs) -> torch.Tensor:
+        """About 1 to 10."""
+        return self.head.to(inputs.images.device)(self.model.embed_images(inputs.images))[:, 0]
+
+
+def linear_head(file: Path, places: dict[int, int], reward: str) -> nn.Module:
+    """The linear layers of a head's state dict (`PREFIX.N.weight`), in order; dropout is nothing when scoring.
+
+    Args:
+        file: a state dict with one numbered layer for each key of `places`.
+        places: number in the file → place in the chain.
+        reward: who asks, for the message.
+
+    Raises:
+        MissingWeightsError: the file holds other layers.
+    """
+    import torch
+
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        by_number = {tuple(key.rsplit(".", 2)[-2:]): value for key, value in state.items()}
+        layers = [torch.nn.Linear(1, 1) for _ in places]
+        for number, place in places.items():
+            weight, bias = by_number[str(number), "weight"], by_number[str(number), "bias"]
+            layers[place] = torch.nn.Linear(weight.shape[1], weight.shape[0])
+            layers[place].load_state_dict({"weight": weight, "bias": bias})
+    except Exception as error:
+        raise MissingWeightsError(
+            f"{reward}: head={file} is not this predictor's head ({type(error).__name__}: {error}); wanted layers {[*places]}"
+        ) from error
+    return frozen(torch.nn.Sequential(*layers))
