@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
+Interpolation = Literal["bicubic", "bilinear"]
+
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -18,7 +20,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
 
 
-def resize(images: torch.Tensor, height: int, width: int, *, mode: Literal["bicubic", "bilinear"] = "bicubic") -> torch.Tensor:
+def resize(images: torch.Tensor, height: int, width: int, *, mode: Interpolation = "bicubic") -> torch.Tensor:
     """Resize to exactly height × width; bicubic overshoot is cut back into [0, 1], as uint8 rounding does."""
     import torch.nn.functional as F
 
@@ -27,12 +29,11 @@ def resize(images: torch.Tensor, height: int, width: int, *, mode: Literal["bicu
     return F.interpolate(images, (height, width), mode=mode, antialias=True, align_corners=False).clamp(0, 1)
 
 
-def resize_shortest(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Bicubic, aspect kept, the shorter side `size`."""
+def resize_shortest(images: torch.Tensor, size: int, *, mode: Interpolation = "bicubic") -> torch.Tensor:
+    """Aspect kept, the shorter side `size`; the longer side is rounded down, as in torchvision and transformers."""
     height, width = images.shape[-2:]
-    scale = size / min(height, width)
     longer = int(size * max(height, width) / min(height, width))
-    return resize(images, size if height <= width else longer, size if width <= height else longer) if scale != 1 else images
+    return resize(images, size if height <= width else longer, size if width <= height else longer, mode=mode)
 
 
 def center_crop(images: torch.Tensor, size: int) -> torch.Tensor:
@@ -42,9 +43,9 @@ def center_crop(images: torch.Tensor, size: int) -> torch.Tensor:
     return images[..., top : top + size, left : left + size]
 
 
-def resize_and_crop(images: torch.Tensor, size: int) -> torch.Tensor:
+def resize_and_crop(images: torch.Tensor, size: int, *, mode: Interpolation = "bicubic") -> torch.Tensor:
     """CLIP's: shorter side to `size`, then the middle square."""
-    return center_crop(resize_shortest(images, size), size)
+    return center_crop(resize_shortest(images, size, mode=mode), size)
 
 
 def pad_to_square(images: torch.Tensor, fill: tuple[float, float, float]) -> torch.Tensor:
@@ -57,11 +58,13 @@ def pad_to_square(images: torch.Tensor, fill: tuple[float, float, float]) -> tor
     return square
 
 
-def resize_longest_and_pad(images: torch.Tensor, size: int, fill: tuple[float, float, float] = (0, 0, 0)) -> torch.Tensor:
+def resize_longest_and_pad(
+    images: torch.Tensor, size: int, fill: tuple[float, float, float] = (0, 0, 0), *, mode: Interpolation = "bicubic"
+) -> torch.Tensor:
     """HPSv2's: longer side to `size`, then padded to a square."""
     height, width = images.shape[-2:]
     scale = size / max(height, width)
-    return pad_to_square(resize(images, max(1, round(height * scale)), max(1, round(width * scale))), fill)
+    return pad_to_square(resize(images, max(1, round(height * scale)), max(1, round(width * scale)), mode=mode), fill)
 
 
 def normalise(images: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:

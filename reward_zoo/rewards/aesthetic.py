@@ -10,7 +10,7 @@ from reward_zoo.errors import MissingWeightsError
 from reward_zoo.models import frozen
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.rewards.clip import CLIP_L, SIGLIP, hub_weights
-from reward_zoo.rewards.clip_models import HubClip, HubSiglip
+from reward_zoo.rewards.clip_models import HubClip, HubSiglip, read_state
 from reward_zoo.weights import weight_file
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Aesthetic(Reward):
     def __init__(self, *, weights: str | None = None, head: str | None = None) -> None:
         file = weight_file(HEAD, "aesthetic-model.pth", reward=self.card.name, given=head)
         self.model = HubClip(CLIP_L, reward=self.card.name, weights=weights)
-        self.head = linear_head(file, {0: 0, 2: 1, 4: 2, 6: 3, 7: 4}, self.card.name)
+        self.head = linear_head(file, (0, 2, 4, 6, 7), self.card.name)
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:
         """About 1 to 10."""
@@ -71,36 +71,40 @@ class AestheticV25(Reward):
     def __init__(self, *, weights: str | None = None, head: str | None = None) -> None:
         file = weight_file(HEAD_V25, "aesthetic_predictor_v2_5.pth", reward=self.card.name, given=head)
         self.model = HubSiglip(SIGLIP, reward=self.card.name, weights=weights)
-        self.head = linear_head(file, {0: 0, 2: 1, 4: 2, 6: 3, 8: 4}, self.card.name)
+        self.head = linear_head(file, (0, 2, 4, 6, 8), self.card.name)
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:
         """About 1 to 10."""
         return self.head.to(inputs.images.device)(self.model.embed_images(inputs.images))[:, 0]
 
 
-def linear_head(file: Path, places: dict[int, int], reward: str) -> nn.Module:
-    """The linear layers of a head's state dict (`PREFIX.N.weight`), in order; dropout is nothing when scoring.
-
-    Args:
-        file: a state dict with one numbered layer for each key of `places`.
-        places: number in the file → place in the chain.
-        reward: who asks, for the message.
+def linear_head(file: Path, numbers: tuple[int, ...], reward: str) -> nn.Module:
+    """`linear_head_of` the state dict in a file.
 
     Raises:
-        MissingWeightsError: the file holds other layers.
+        MissingWeightsError: the file is no such head.
+    """
+    try:
+        return linear_head_of(read_state(file), numbers)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise MissingWeightsError(
+            f"{reward}: head={file} is not this predictor's head ({reason}); layers {[*numbers]} expected"
+        ) from error
+
+
+def linear_head_of(state: dict[str, torch.Tensor], numbers: tuple[int, ...]) -> nn.Module:
+    """The linear layers `ANYTHING.NUMBER.weight` and `.bias` of a state dict, chained; dropout is nothing when scoring.
+
+    Raises:
+        KeyError: a layer is missing.
     """
     import torch
 
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        by_number = {tuple(key.rsplit(".", 2)[-2:]): value for key, value in state.items()}
-        layers = [torch.nn.Linear(1, 1) for _ in places]
-        for number, place in places.items():
-            weight, bias = by_number[str(number), "weight"], by_number[str(number), "bias"]
-            layers[place] = torch.nn.Linear(weight.shape[1], weight.shape[0])
-            layers[place].load_state_dict({"weight": weight, "bias": bias})
-    except Exception as error:
-        raise MissingWeightsError(
-            f"{reward}: head={file} is not this predictor's head ({type(error).__name__}: {error}); wanted layers {[*places]}"
-        ) from error
+    by_number = {tuple(key.rsplit(".", 2)[-2:]): value for key, value in state.items()}
+    layers = []
+    for number in map(str, numbers):
+        weight, bias = by_number[number, "weight"], by_number[number, "bias"]
+        layers.append(torch.nn.Linear(weight.shape[1], weight.shape[0]))
+        layers[-1].load_state_dict({"weight": weight, "bias": bias})
     return frozen(torch.nn.Sequential(*layers))

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from reward_zoo.errors import MissingWeightsError
 from reward_zoo.models import frozen, tokenise
-from reward_zoo.preprocessing import CLIP_MEAN, CLIP_STD, HALF, normalise, resize, resize_and_crop
+from reward_zoo.preprocessing import CLIP_MEAN, CLIP_STD, HALF, normalise, resize, resize_and_crop, resize_longest_and_pad
 from reward_zoo.weights import weight_folder
 
 if TYPE_CHECKING:
     import torch
+
+TEXT_FILES = ("*.json", "*.txt", "*.model")
+MODEL_FILES = (*TEXT_FILES, "model*.safetensors")  # repositories hold the same weights in up to four formats
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,10 @@ class HubClip:
     def __init__(self, repo: str, *, reward: str, weights: str | None, tokenizer: str = "") -> None:
         from transformers import CLIPModel, CLIPTokenizerFast
 
-        folder = weight_folder(repo, reward=reward, given=weights)
+        folder = weight_folder(repo, reward=reward, given=weights, patterns=MODEL_FILES)
         self.model = frozen(load_model(CLIPModel, folder, reward))
-        texts = folder if (folder / "tokenizer_config.json").is_file() else weight_folder(tokenizer or repo, reward=reward)
+        own = (folder / "tokenizer_config.json").is_file()
+        texts = folder if own else weight_folder(tokenizer or repo, reward=reward, patterns=TEXT_FILES)
         self.tokenizer = load_model(CLIPTokenizerFast, texts, reward)
         self.limit = self.model.config.text_config.max_position_embeddings
         self.size = self.model.config.vision_config.image_size
@@ -54,8 +58,9 @@ class HubClip:
         pixels = normalise(resize_and_crop(images, self.size), self.mean, self.std)
         return unit(self.model.get_image_features(pixels).pooler_output)
 
-    def embed_texts(self, texts: Sequence[str]) -> Texts:
-        """Texts → embeddings; each different text is encoded once."""
+    def embed_texts(self, texts: Sequence[str], device: torch.device) -> Texts:
+        """Texts → embeddings on the images' device; each different text is encoded once."""
+        self.model.to(device)
         return embed_each_once(self._embed_texts, texts)
 
     def _embed_texts(self, texts: Sequence[str]) -> Texts:
@@ -71,7 +76,7 @@ class HubSiglip:
     def __init__(self, repo: str, *, reward: str, weights: str | None) -> None:
         from transformers import AutoTokenizer, SiglipModel
 
-        folder = weight_folder(repo, reward=reward, given=weights)
+        folder = weight_folder(repo, reward=reward, given=weights, patterns=MODEL_FILES)
         self.model = frozen(load_model(SiglipModel, folder, reward))
         self.tokenizer = load_model(AutoTokenizer, folder, reward)
         self.limit = self.model.config.text_config.max_position_embeddings
@@ -83,8 +88,9 @@ class HubSiglip:
         pixels = normalise(resize(images, self.size, self.size), HALF, HALF)
         return unit(self.model.get_image_features(pixels).pooler_output)
 
-    def embed_texts(self, texts: Sequence[str]) -> Texts:
-        """Texts → embeddings; each different text is encoded once."""
+    def embed_texts(self, texts: Sequence[str], device: torch.device) -> Texts:
+        """Texts → embeddings on the images' device; each different text is encoded once."""
+        self.model.to(device)
         return embed_each_once(self._embed_texts, texts)
 
     def _embed_texts(self, texts: Sequence[str]) -> Texts:
@@ -94,36 +100,48 @@ class HubSiglip:
 
 
 class OpenClip:
-    """A model of open_clip: by name and checkpoint file. `preprocess` says what it does to images.
+    """A model of open_clip, from a checkpoint file. Images are brought to its size in the way its training tag names.
 
     Args:
         model: a name open_clip knows, or the path of a model config (.json).
         checkpoint: a state dict file; `{"state_dict": …}` is unwrapped.
         reward: who asks, for messages.
+        tag: the name of the training (`open_clip.list_pretrained()`), for preprocessing and activation; OpenAI's without.
+
+    Raises:
+        MissingWeightsError: no such model, or the file is no checkpoint of it.
     """
 
-    def __init__(self, model: str, checkpoint: Path, *, reward: str) -> None:
+    def __init__(self, model: str, checkpoint: Path, *, reward: str, tag: str = "") -> None:
         import open_clip
+        from open_clip.pretrained import get_pretrained_cfg
 
         if model.endswith(".json"):
             open_clip.add_model_config(model)
             model = Path(model).stem
         if model not in open_clip.list_models():
             raise MissingWeightsError(f"{reward}: model={model!r} is not known to open_clip; see open_clip.list_models()")
-        self.model = open_clip.create_model(model)
+        training = get_pretrained_cfg(model, tag) if tag else {}
+        preprocessing = {key: training[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in training}
         try:
-            state = read_state(checkpoint)
-            self.model.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
+            self.model = open_clip.create_model(
+                model,
+                pretrained=str(checkpoint),
+                pretrained_text=False,
+                force_quick_gelu=training.get("quick_gelu", False),
+                force_preprocess_cfg=preprocessing,
+            )
+            self.tokenizer = open_clip.get_tokenizer(model)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise MissingWeightsError(f"{reward}: {checkpoint} is no checkpoint of {model} ({reason})") from error
         frozen(self.model)
-        self.tokenizer = open_clip.get_tokenizer(model)
         size = self.model.visual.image_size
         self.size = size if isinstance(size, int) else size[0]
         self.limit = self.model.context_length
         found = open_clip.get_model_preprocess_cfg(self.model)
         self.mean, self.std = tuple(found["mean"]), tuple(found["std"])
+        self.interpolation, self.resize_mode = found["interpolation"], found["resize_mode"]
 
     def embed_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Images already at the model's size, in [0, 1] → B×D of length 1."""
@@ -131,11 +149,15 @@ class OpenClip:
         return unit(self.model.encode_image(normalise(pixels, self.mean, self.std)))
 
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
-        """B×3×H×W in [0, 1], shorter side to the model's size, middle square → B×D of length 1."""
-        return self.embed_pixels(resize_and_crop(images, self.size))
+        """B×3×H×W in [0, 1] → B×D of length 1."""
+        if self.resize_mode == "squash":
+            return self.embed_pixels(resize(images, self.size, self.size, mode=self.interpolation))
+        fit = resize_longest_and_pad if self.resize_mode == "longest" else resize_and_crop
+        return self.embed_pixels(fit(images, self.size, mode=self.interpolation))
 
-    def embed_texts(self, texts: Sequence[str]) -> Texts:
-        """Texts → embeddings; each different text is encoded once."""
+    def embed_texts(self, texts: Sequence[str], device: torch.device) -> Texts:
+        """Texts → embeddings on the images' device; each different text is encoded once."""
+        self.model.to(device)
         return embed_each_once(self._embed_texts, texts)
 
     def _embed_texts(self, texts: Sequence[str]) -> Texts:
@@ -143,8 +165,9 @@ class OpenClip:
 
         device = next(self.model.parameters()).device
         tokens = self.tokenizer(list(texts)).to(device)
-        longer = self.tokenizer(list(texts), context_length=4 * self.limit)
-        truncated = (longer[:, self.limit :] != 0).any(1).float()
+        longer = self.tokenizer([*texts, ""], context_length=4 * self.limit)
+        padding = longer[-1, -1]  # 0 for CLIP's tokenizer, another number for others
+        truncated = (longer[:-1, self.limit :] != padding).any(1).float()
         with torch.no_grad():
             return Texts(unit(self.model.encode_text(tokens)), truncated)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from reward_zoo.card import RewardCard
@@ -41,7 +42,7 @@ class PickScore(Reward):
 
     def score(self, inputs: RewardInputs) -> Scores:
         """exp(logit_scale) · cos / `scale`."""
-        texts = self.model.embed_texts(inputs.prompts)
+        texts = self.model.embed_texts(inputs.prompts, inputs.images.device)
         cosine = (self.model.embed_images(inputs.images) * texts.embeddings).sum(1)
         return Scores(values=self.model.logit_scale * cosine / self.scale, components={"prompt_truncated": texts.truncated})
 
@@ -69,10 +70,11 @@ class HpsV2(Reward):
     ) -> None:
         checkpoint = weight_file(HPS, HPS_FILES[version], reward=self.card.name, given=weights)
         self.model, self.scale = OpenClip(model, checkpoint, reward=self.card.name), scale
+        self.card = replace(self.card, range=(-scale, scale))
 
     def score(self, inputs: RewardInputs) -> Scores:
         """`scale` · cos."""
-        texts = self.model.embed_texts(inputs.prompts)
+        texts = self.model.embed_texts(inputs.prompts, inputs.images.device)
         pixels = resize_longest_and_pad(inputs.images, self.model.size)
         values = self.scale * (self.model.embed_pixels(pixels) * texts.embeddings).sum(1)
         return Scores(values=values, components={"prompt_truncated": texts.truncated})

@@ -12,7 +12,7 @@ from reward_zoo.models import frozen
 from reward_zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, center_crop, normalise, resize, resize_shortest
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.rewards.clip import CLIP_L, hub_weights
-from reward_zoo.rewards.clip_models import HubClip, load_model, unit
+from reward_zoo.rewards.clip_models import MODEL_FILES, HubClip, load_model, read_state, unit
 from reward_zoo.weights import weight_folder
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class DinoSimilarity(Reward):
     def __init__(self, *, weights: str | None = None) -> None:
         from transformers import Dinov2Model
 
-        self.model = frozen(load_model(Dinov2Model, weight_folder(DINO, reward=self.card.name, given=weights), self.card.name))
+        folder = weight_folder(DINO, reward=self.card.name, given=weights, patterns=MODEL_FILES)
+        self.model = frozen(load_model(Dinov2Model, folder, self.card.name))
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:
         """1 for the reference itself."""
@@ -102,7 +103,7 @@ class LpipsSimilarity(Reward):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lpips asks torchvision in an old way
             self.model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # the backbone is filled in below
-        fill_alexnet(self.model.net, _alexnet_state(weights, self.card.name))
+        fill_alexnet(self.model.net, _alexnet_file(weights, self.card.name), self.card.name)
         frozen(self.model)
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:
@@ -114,26 +115,32 @@ class LpipsSimilarity(Reward):
         return -self.model(*pair, normalize=True).flatten()
 
 
-def fill_alexnet(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Put torchvision's AlexNet features into lpips' slices, whose layers keep torchvision's numbers."""
+def fill_alexnet(net: torch.nn.Module, file: Path, reward: str) -> None:
+    """Put torchvision's AlexNet features into lpips' slices, whose layers keep torchvision's numbers.
+
+    Raises:
+        MissingWeightsError: the file is no AlexNet of torchvision.
+    """
     wanted = {key: ".".join(["features", *key.split(".")[-2:]]) for key in net.state_dict() if key.startswith("slice")}
-    net.load_state_dict({key: state[name] for key, name in wanted.items()}, strict=False)
+    try:
+        state = read_state(file)
+        net.load_state_dict({key: state[name] for key, name in wanted.items()}, strict=False)
+    except Exception as error:
+        raise MissingWeightsError(
+            f"{reward}: weights={file} is not torchvision's AlexNet ({type(error).__name__}: {error})"
+        ) from error
 
 
-def _alexnet_state(weights: str | None, reward: str) -> dict[str, torch.Tensor]:
+def _alexnet_file(weights: str | None, reward: str) -> Path:
     import torch
+    from torchvision.models import AlexNet_Weights
 
-    path = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
-    if not path.is_file() and not weights:
+    path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
+    if weights is None and not path.is_file():
         try:
-            from torchvision.models import AlexNet_Weights
-
-            return AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=False)
+            AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=False)  # writes `path`
         except Exception as error:
             raise MissingWeightsError(
                 f"{reward}: torchvision's {ALEXNET} is not on this machine and cannot be fetched ({error}); put it at {path}"
             ) from error
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise MissingWeightsError(f"{reward}: weights={path} is not torchvision's AlexNet ({error})") from error
+    return path

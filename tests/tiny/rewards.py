@@ -5,6 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.tiny import clip
+from tests.tiny import blip, clip
 
-SPECS: dict[str, Callable[[Path], str]] = {**clip.SPECS}
+SPECS: dict[str, Callable[[Path], str]] = {**clip.SPECS, **blip.SPECS}
