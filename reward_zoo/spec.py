@@ -4,16 +4,20 @@ ocr                             a registered name
 ocr:engine=easyocr,mode=exact   with options
 my/rewards.py:left_half         a function or class in a file
 my_package.rewards:left_half    the same in an importable module
+0.7*ocr+0.3*brightness          several, combined; see composite.py
+min(ocr+brightness)             the same by another aggregation
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from reward_zoo.errors import SpecError
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_WEIGHT = re.compile(r"\s*-?[\d.]+\s*\*")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,45 @@ class ObjectSpec:
 
     where: str  # path ending in .py, or dotted module
     attribute: str
+
+
+@dataclass(frozen=True)
+class CompositeSpec:
+    """Weighted members, and how they are combined."""
+
+    aggregation: str
+    members: tuple[tuple[float, str], ...]
+
+
+def parse_composite(text: str, aggregations: Iterable[str]) -> CompositeSpec | None:
+    """`AGGREGATION(…)` or `WEIGHT*SPEC+WEIGHT*SPEC`; None if the text is neither.
+
+    Raises:
+        SpecError: a weight is no number, or a member is missing.
+
+    >>> parse_composite("0.7*ocr+aesthetic", ["sum"])
+    CompositeSpec(aggregation='sum', members=((0.7, 'ocr'), (1.0, 'aesthetic')))
+    """
+    aggregation, inner = "sum", text.strip()
+    for name in aggregations:
+        if inner.startswith(f"{name}(") and inner.endswith(")"):
+            aggregation, inner = name, inner[len(name) + 1 : -1]
+            break
+    else:
+        if "+" not in inner and not _WEIGHT.match(inner):
+            return None
+    members = []
+    for part in inner.split("+"):
+        weight, star, spec = part.strip().partition("*")
+        if not star:
+            weight, spec = "1", weight
+        try:
+            members.append((float(weight), spec.strip()))
+        except ValueError:
+            raise SpecError(f"reward {text!r}: weight {weight!r} is not a number; write 0.7*NAME+0.3*NAME") from None
+        if not spec.strip():
+            raise SpecError(f"reward {text!r}: a member is missing; write 0.7*NAME+0.3*NAME")
+    return CompositeSpec(aggregation, tuple(members))
 
 
 def parse_spec(text: str) -> NamedSpec | ObjectSpec:

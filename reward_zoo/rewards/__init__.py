@@ -1,6 +1,7 @@
 """The built-in rewards, as data: name → where its class lives."""
 
 BUILTIN = {
+    "composite": "reward_zoo.composite:Composite",
     "aesthetic": "reward_zoo.rewards.aesthetic:Aesthetic",
     "aesthetic_v2_5": "reward_zoo.rewards.aesthetic:AestheticV25",
     "artifact_guard": "reward_zoo.rewards.artifacts:ArtifactGuard",
@@ -20,6 +21,7 @@ BUILTIN = {
     "jpeg_compressibility": "reward_zoo.rewards.compressibility:JpegCompressibility",
     "jpeg_incompressibility": "reward_zoo.rewards.compressibility:JpegIncompressibility",
     "lpips_similarity": "reward_zoo.rewards.similarity:LpipsSimilarity",
+    "mps": "reward_zoo.rewards.mps:Mps",
     "ocr": "reward_zoo.rewards.ocr:Ocr",
     "open_clip_score": "reward_zoo.rewards.clip:OpenClipScore",
     "pickscore": "reward_zoo.rewards.preference:PickScore",

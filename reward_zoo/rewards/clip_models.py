@@ -65,8 +65,7 @@ class HubClip:
 
     def _embed_texts(self, texts: Sequence[str]) -> Texts:
         tokens, truncated = tokenise(self.tokenizer, texts, self.limit)
-        tokens = tokens.to(self.model.device)
-        found = self.model.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        found = self.model.get_text_features(input_ids=tokens["input_ids"].to(self.model.device))  # causal: padding is unseen
         return Texts(unit(found.pooler_output), truncated)
 
 
@@ -207,16 +206,20 @@ def pixel_statistics(folder: Path, mean: tuple[float, ...], std: tuple[float, ..
 
 
 def load_model(kind, folder: Path, reward: str):  # noqa: ANN001, ANN201 - any class of transformers
-    """`kind.from_pretrained(folder)`.
+    """`kind.from_pretrained(folder)`, every weight of a model found.
 
     Raises:
-        MissingWeightsError: the folder does not hold such a model.
+        MissingWeightsError: the folder does not hold such a model, or lacks some of its weights.
     """
-    from transformers.utils.logging import disable_progress_bar
+    from transformers import PreTrainedModel
 
-    disable_progress_bar()
     try:
-        return kind.from_pretrained(folder)
+        if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
+            return kind.from_pretrained(folder)
+        model, report = kind.from_pretrained(folder, output_loading_info=True)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MissingWeightsError(f"{reward}: {folder} holds no usable {kind.__name__} ({reason})") from error
+    if report["missing_keys"]:  # transformers would leave them random
+        raise MissingWeightsError(f"{reward}: {folder} lacks weights of {kind.__name__}: {min(report['missing_keys'])}, …")
+    return model

@@ -30,9 +30,7 @@ class CrossModel(nn.Module):
         hidden = state["layers.0.0.fn.ff.2.weight"].shape[1]
         depth = 1 + max(int(key.split(".")[1]) for key in state)
         sizes = (width, inner // head, head, hidden)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([Plus(ReadText(*sizes)), Plus(MixTokens(*sizes))]) for _ in range(depth)
-        )
+        self.layers = nn.ModuleList(nn.ModuleList([Plus(ReadText(*sizes)), Plus(MixTokens(*sizes))]) for _ in range(depth))
         fixed = ("norm.bias", "rotary_emb.inv_freq")  # zeros, and a formula
         self.load_state_dict({key: value for key, value in state.items() if not key.endswith(fixed)})
 
@@ -51,6 +49,7 @@ class Plus(nn.Module):
         self.fn = fn
 
     def forward(self, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        """`rest` goes to `fn`."""
         return x + self.fn(x, *rest)
 
 
@@ -58,6 +57,7 @@ class Gated(nn.Module):
     """2h values → h: the first half times SiLU of the second (SwiGLU, Shazeer, 2020)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """…×2h → …×h."""
         value, gate = x.chunk(2, dim=-1)
         return value * F.silu(gate)
 
@@ -75,6 +75,7 @@ class ReadText(nn.Module):
         self.ff = nn.Sequential(nn.Linear(width, 2 * hidden, bias=False), Gated(), nn.Linear(hidden, width, bias=False))
 
     def forward(self, x: torch.Tensor, text: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+        """B×N×D, B×T×D, B×T → B×N×D."""
         x = self.norm(x)
         key, value = self.to_kv(text).chunk(2, dim=-1)
         found = attend(split_heads(self.to_q(x), self.heads), key, value, visible[:, None, None, :])
@@ -93,6 +94,7 @@ class MixTokens(nn.Module):
         self.ff_out = nn.Sequential(Gated(), nn.Linear(hidden, width, bias=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """B×N×D → B×N×D."""
         query, key, value, ff = self.fused_attn_ff_proj(self.norm(x)).split(self.parts, dim=-1)
         found = attend(rotate(split_heads(query, self.heads)), rotate(key), value)
         return self.attn_out(found) + self.ff_out(ff)
@@ -105,7 +107,8 @@ def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
     """Queries B×h×N×d, one key and value head B×T×d for all of them → B×N×(h·d)."""
-    found = F.scaled_dot_product_attention(query, key[:, None], value[:, None], attn_mask=visible)
+    key, value = (part[:, None].expand(-1, query.shape[1], -1, -1) for part in (key, value))
+    found = F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
     return found.transpose(1, 2).flatten(2)
 
 

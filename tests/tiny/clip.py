@@ -60,6 +60,33 @@ def build_open_clip(folder: Path) -> tuple[Path, Path]:
     return path, folder / "checkpoint.pt"
 
 
+def build_mps(folder: Path) -> tuple[Path, Path]:
+    """(the port's model.safetensors, a folder with CLIP-H's config and tokenizer)."""
+    from safetensors.torch import save_file
+
+    clip = build_clip(folder / "clip")
+    state = {f"mps.model.{key}": value for key, value in CLIPModel.from_pretrained(clip).state_dict().items()}
+    width, heads, head, hidden = 12, 2, 4, 24
+    for layer in range(2):
+        reads, mixes = (f"mps.cross_model.layers.{layer}.{part}.fn." for part in (0, 1))
+        shapes = {
+            reads + "to_q": (heads * head, width),
+            reads + "to_kv": (2 * head, width),
+            reads + "to_out": (width, heads * head),
+            reads + "ff.0": (2 * hidden, width),
+            reads + "ff.2": (width, hidden),
+            mixes + "fused_attn_ff_proj": (heads * head + 2 * head + 2 * hidden, width),
+            mixes + "attn_out": (width, heads * head),
+            mixes + "ff_out.1": (width, hidden),
+        }
+        state |= {f"{name}.weight": torch.randn(shape) / shape[1] ** 0.5 for name, shape in shapes.items()}
+        state |= {f"{part}norm.weight": 1 + 0.1 * torch.randn(width) for part in (reads, mixes)}
+        state |= {f"{part}norm.bias": torch.zeros(width) for part in (reads, mixes)}
+        state[mixes + "rotary_emb.inv_freq"] = 1 / 10_000 ** (torch.arange(0, head, 2) / head)
+    save_file({key: value.clone() for key, value in state.items()}, folder / "model.safetensors")
+    return folder / "model.safetensors", clip
+
+
 def build_head(file: Path, width: int, numbers: tuple[int, ...]) -> Path:
     """A five-layer aesthetic head with the published key names."""
     torch.manual_seed(0)
@@ -86,6 +113,11 @@ def build_alexnet(file: Path) -> Path:
     return file
 
 
+def _mps_spec(folder: Path) -> str:
+    weights, clip = build_mps(folder)
+    return f"mps:weights={weights},clip={clip}"
+
+
 def _open_clip_spec(name: str) -> object:
     def build(folder: Path) -> str:
         config, checkpoint = build_open_clip(folder)
@@ -100,6 +132,7 @@ SPECS = {
     "pickscore": lambda folder: f"pickscore:weights={build_clip(folder)}",
     "siglip_score": lambda folder: f"siglip_score:weights={build_siglip(folder)}",
     "open_clip_score": _open_clip_spec("open_clip_score"),
+    "mps": _mps_spec,
     "hpsv2": _open_clip_spec("hpsv2"),
     "aesthetic": lambda folder: (
         f"aesthetic:weights={build_clip(folder)},head={build_head(folder / 'head.pth', 12, (0, 2, 4, 6, 7))}"

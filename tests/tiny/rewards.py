@@ -7,4 +7,8 @@ from pathlib import Path
 
 from tests.tiny import blip, clip
 
-SPECS: dict[str, Callable[[Path], str]] = {**clip.SPECS, **blip.SPECS}
+SPECS: dict[str, Callable[[Path], str]] = {
+    **clip.SPECS,
+    **blip.SPECS,
+    "composite": lambda folder: "0.5*brightness+0.5*contrast",
+}
