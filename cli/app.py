@@ -37,8 +37,8 @@ Guard = Annotated[Optional[list[str]], typer.Option(help="Reward never trained o
 def quickstart(
     out: Out = Path("runs/quickstart"),
     seed: Seed = 0,
-    samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = 5600,
-    steps: Annotated[int, typer.Option(help="Generator steps.")] = 80,
+    samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = 4500,
+    steps: Annotated[int, typer.Option(help="Generator steps.")] = 60,
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -63,6 +63,10 @@ def distill(
         int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")
     ] = DistillConfig.steps,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DistillConfig.learning_rate,
+    extra_steps: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]"),
+    ] = None,
     hindsight: Annotated[
         float, typer.Option(help="Share of pictures also shown under another prompt, if the reward perceives; 0 is off.")
     ] = DistillConfig.hindsight,
@@ -80,7 +84,7 @@ def distill(
         generator=generator,
         prompts=prompts,
         out=out,
-        settings={**settings, "hindsight": hindsight, "seed": seed},
+        settings={**settings, "extra_steps": extra_steps, "hindsight": hindsight, "seed": seed},
         overwrite=overwrite,
         resume=resume,
         as_json=json,
@@ -133,7 +137,7 @@ def generate(
     out: Annotated[Path, typer.Option(help="PNG file; several pictures become a grid.")],
     generator: GeneratorName = "tiny-signs",
     adapter: Annotated[Optional[Path], typer.Option(help="Adapter folder that lasro finetune wrote.")] = None,  # noqa: UP045
-    num_inference_steps: Annotated[int, typer.Option(help="Network calls an image: 1 or 2.")] = 2,
+    num_inference_steps: Annotated[int, typer.Option(help="Network calls an image.")] = 2,
     seed: Annotated[Optional[list[int]], typer.Option(help="Seed; repeatable, one picture each.  [default: 0]")] = None,  # noqa: UP045
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
 ) -> None:

@@ -32,8 +32,8 @@ from surrogate.store import LabelledStore
 
 
 def label_jobs(prompts: Sequence[str], config: DistillConfig) -> list[tuple[str, int]]:
-    """(prompt, seed) pairs worth `config.samples` reward calls: `noises` seeds a prompt, two calls each."""
-    count = max(2, config.samples // (2 * config.noises))
+    """(prompt, seed) pairs worth `config.samples` reward calls: `noises` seeds a prompt, one call a stage."""
+    count = max(2, config.samples // (config.stages * config.noises))
     order = torch.randperm(len(prompts), generator=stream(config.seed, "label prompts")).tolist()
     chosen = [prompts[index] for index in order[:count]]
     return [(prompt, derive_seed(config.seed, prompt, noise)) for prompt in chosen for noise in range(config.noises)]
@@ -61,9 +61,10 @@ def run_distill(
     meter = RewardMeter(reward)
     jobs = label_jobs(prompts, config)
     with progress("label") as bar:
-        label(generator, meter, jobs, store, batch_size=config.label_batch_size, progress=bar)
+        label(generator, meter, jobs, store, batch_size=config.label_batch_size, extra_steps=config.extra_steps, progress=bar)
     data = read_store(store)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
+    held_out = held_out.rows(held_out.stages <= 2)  # fidelity is asked for where the generator will be tuned
     margin = margin_of(reward, data.scores.std().item())
     with progress("distil") as bar:
 

@@ -16,8 +16,9 @@ class DistillConfig:
         SpecError: a value out of its range; the message names the flag.
     """
 
-    samples: int = 3200  # reward calls spent on labels: prompts x noises x 2 (z1 and z2)
+    samples: int = 3200  # reward calls spent on labels: prompts x noises x stages (z1, z2 and the extra one)
     noises: int = 4  # initial noises a prompt (the paper's N_s is 6)
+    extra_steps: int = 0  # also label samples of so many network calls, to know what lies beyond two steps; 0: none
     held_out: float = 0.12  # share of the prompts kept for fidelity and early stopping
     depth: Literal["encoder", "full"] = "full"
     losses: tuple[str, ...] = ("bradley-terry-all", "regression")
@@ -39,12 +40,19 @@ class DistillConfig:
                 raise SpecError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
         if self.noises < 2:
             raise SpecError(f"--noises {self.noises}: pairs need at least 2 noises a prompt")
+        if self.extra_steps and not 3 <= self.extra_steps <= 50:
+            raise SpecError(f"--extra-steps {self.extra_steps}: must be 0 (none) or from 3 to 50")
         if not 0 <= self.hindsight <= 1:
             raise SpecError(f"--hindsight {self.hindsight}: is a share, from 0 (off) to 1")
         if not 0 < self.held_out < 1:
             raise SpecError(f"--held-out {self.held_out}: must lie between 0 and 1")
         if not 0 <= self.score_time < self.max_time <= 1000:
             raise SpecError(f"--score-time {self.score_time}, --max-time {self.max_time}: need 0 <= score < max <= 1000")
+
+    @property
+    def stages(self) -> int:
+        """Labels a (prompt, seed) pair costs."""
+        return 3 if self.extra_steps else 2
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""

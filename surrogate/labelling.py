@@ -35,9 +35,10 @@ class RewardMeter:
 
 
 def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) -> tuple[torch.Tensor, list[Label]]:
-    """Score z1 and z2 of a rollout: latents 2B×4×h×w (all z1, then all z2) and their labels."""
-    latents = torch.cat([rollout.z1, rollout.z2])
-    prompts = rollout.prompts * 2
+    """Score all stages of a rollout: latents kB×4×h×w (all of the first stage, then of the next) and their labels."""
+    stages = list(rollout.stages)
+    latents = torch.cat([rollout.stages[stage] for stage in stages])
+    prompts = rollout.prompts * len(stages)
     scores = meter(generator.decode(latents), prompts)
     count = len(rollout.prompts)
     perceived = scores.perceived or [""] * len(prompts)
@@ -45,7 +46,7 @@ def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) ->
         Label(
             prompt=prompts[row],
             seed=rollout.seeds[row % count],
-            stage=1 + row // count,
+            stage=stages[row // count],
             score=scores.values[row].item(),
             perceived=perceived[row],
             components=json.dumps({name: round(part[row].item(), 6) for name, part in scores.components.items()}),
@@ -62,6 +63,7 @@ def label(
     store: LabelledStore,
     *,
     batch_size: int,
+    extra_steps: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Label the (prompt, seed) jobs that the store lacks, a shard a batch.
@@ -73,6 +75,6 @@ def label(
     todo = [job for job in jobs if job not in done]
     for start in range(0, len(todo), batch_size):
         batch = todo[start : start + batch_size]
-        rollout = generator.rollout([prompt for prompt, _ in batch], [seed for _, seed in batch])
+        rollout = generator.rollout([prompt for prompt, _ in batch], [seed for _, seed in batch], extra_steps)
         store.append(*label_rollout(generator, meter, rollout))
         progress(len(jobs) - len(todo) + start + len(batch), len(jobs))

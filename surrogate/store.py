@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Label:
-    """One latent's index row. `stage` is 1 for z1, 2 for z2; `score` is NaN where the reward failed."""
+    """One latent's index row. `stage` counts the network calls (1 for z1, 2 for z2); `score` is NaN where the reward failed."""
 
     prompt: str
     seed: int

@@ -49,12 +49,21 @@ class TextConditioning:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Two-step samples: `z1` (x0 after one step) and `z2` (after two), scaled latents B×4×h×w float32."""
+    """Samples by number of network calls: scaled latents B×4×h×w float32; 1 and 2 are always there."""
 
     prompts: list[str]
     seeds: list[int]
-    z1: torch.Tensor
-    z2: torch.Tensor
+    stages: dict[int, torch.Tensor]
+
+    @property
+    def z1(self) -> torch.Tensor:
+        """x0 after one call."""
+        return self.stages[1]
+
+    @property
+    def z2(self) -> torch.Tensor:
+        """x0 after two calls."""
+        return self.stages[2]
 
 
 class Generator(Protocol):
@@ -72,8 +81,8 @@ class Generator(Protocol):
     def encode_passing(self, prompts: Sequence[str]) -> TextConditioning:
         """The same, encoded together and kept nowhere."""
 
-    def rollout(self, prompts: Sequence[str], seeds: Sequence[int]) -> Rollout:
-        """Two-step samples without gradient; row i depends on prompt i and seed i alone."""
+    def rollout(self, prompts: Sequence[str], seeds: Sequence[int], extra_steps: int = 0) -> Rollout:
+        """Samples of one, two and, if above 2, `extra_steps` calls, without gradient; row i is prompt i's and seed i's."""
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents → images B×3×H×W in [0, 1], without gradient."""

@@ -35,8 +35,10 @@ def distill(
     from finetune.prompts import load_prompts, prompts_of
     from surrogate.config import DistillConfig
 
-    config = DistillConfig(**settings)
     preset = presets().get(generator)
+    if settings["extra_steps"] is None:
+        settings["extra_steps"] = preset.extra_steps if preset else 0
+    config = DistillConfig(**settings)
     texts = load_prompts(prompts) if prompts else prompts_of(preset, "prompts", "--prompts")
     scorer = reward_zoo.load(reward)
     loaded = load_generator(generator)

@@ -19,8 +19,8 @@ def generate(
     overwrite: bool,
 ) -> None:
     """Every prompt with every seed; one picture as it is, several as a grid."""
-    if num_inference_steps not in (1, 2):
-        raise RunFolderError(f"--num-inference-steps {num_inference_steps}: must be 1 or 2")
+    if not 1 <= num_inference_steps <= 100:
+        raise RunFolderError(f"--num-inference-steps {num_inference_steps}: must be from 1 to 100")
     if out.exists() and not overwrite:
         raise RunFolderError(f"--out {out}: exists; use --overwrite or another name")
     if out.suffix.lower() != ".png":
@@ -34,8 +34,8 @@ def generate(
     if adapter:
         load_lora(loaded.pipeline, adapter)
     pairs = [(prompt, seed) for prompt in prompts for seed in seeds]
-    rollout = loaded.rollout([prompt for prompt, _ in pairs], [seed for _, seed in pairs])
-    images = [to_pil(image) for image in loaded.decode(rollout.z2 if num_inference_steps == 2 else rollout.z1)]
+    latents = loaded.sample([prompt for prompt, _ in pairs], [seed for _, seed in pairs], num_inference_steps)[-1]
+    images = [to_pil(image) for image in loaded.decode(latents)]
     out.parent.mkdir(parents=True, exist_ok=True)
     picture = images[0] if len(images) == 1 else grid(images, [prompt[:34] for prompt, _ in pairs], columns=len(seeds))
     picture.save(out)

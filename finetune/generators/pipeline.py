@@ -13,7 +13,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 from finetune.errors import GeneratorError
 from finetune.generators.preset import Preset, preset_for, presets
-from finetune.generators.rollout import first_input, predict_x0, second_input
+from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times
 from reward_zoo.errors import did_you_mean
 from surrogate.types import LatentSpace, Rollout, TextConditioning
 
@@ -94,12 +94,12 @@ class SDXLGenerator:
         time_ids = torch.tensor([(height, width, 0, 0, height, width)], dtype=hidden.dtype).expand(len(prompts), -1)
         return TextConditioning(hidden, pooled, time_ids)
 
-    def noises(self, seeds: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The initial and the between-steps noise of each seed, B×4×h×w each."""
+    def noises(self, seeds: Sequence[int], count: int = 2) -> torch.Tensor:
+        """The initial and the between-steps noises of each seed, count×B×4×h×w; a larger count only adds to them."""
         space = self.latent_space
-        shape = (2, space.channels, space.height, space.width)
-        pairs = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
-        return pairs[:, 0], pairs[:, 1]
+        shape = (space.channels, space.height, space.width)
+        streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return torch.stack([torch.stack([torch.randn(shape, generator=rng) for rng in streams]) for _ in range(count)])
 
     def x0(self, noisy: torch.Tensor, time: int, conditioning: TextConditioning) -> tuple[torch.Tensor, torch.Tensor]:
         """`rollout.predict_x0` with this generator's UNet and schedule."""
@@ -107,22 +107,35 @@ class SDXLGenerator:
         return predict_x0(self.unet, noisy, time, conditioning, self.alphas_cumprod, self.prediction_type, bf16=bf16)
 
     def inputs_second(self, z1: torch.Tensor, seen: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
-        """`rollout.second_input` with this generator's preset."""
-        return second_input(z1, seen, fresh, self.preset, self.alphas_cumprod)
+        """`rollout.next_input` between this generator's two times."""
+        return next_input(z1, seen, fresh, self.preset, self.alphas_cumprod, self.preset.times)
 
     def inputs_first(self, noise: torch.Tensor) -> torch.Tensor:
         """`rollout.first_input` with this generator's preset."""
         return first_input(noise, self.preset, self.alphas_cumprod)
 
     @torch.no_grad()
-    def rollout(self, prompts: Sequence[str], seeds: Sequence[int]) -> Rollout:
-        """z1 and z2 of each (prompt, seed)."""
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int], num_inference_steps: int) -> list[torch.Tensor]:
+        """x0 after each of `num_inference_steps` network calls; row i depends on prompt i and seed i alone."""
         conditioning = self.encode(prompts)
-        noise, fresh = self.noises(seeds)
-        first, second = self.preset.times
-        z1, seen = self.x0(self.inputs_first(noise), first, conditioning)
-        z2, _ = self.x0(self.inputs_second(z1, seen, fresh), second, conditioning)
-        return Rollout(list(prompts), list(seeds), z1, z2)
+        noise = self.noises(seeds, max(2, num_inference_steps))
+        times = sampling_times(self.preset, num_inference_steps)
+        noisy, found = self.inputs_first(noise[0]), []
+        for step, time in enumerate(times):
+            x0, seen = self.x0(noisy, time, conditioning)
+            found.append(x0)
+            if step + 1 < len(times):
+                between = (time, times[step + 1])
+                noisy = next_input(x0, seen, noise[step + 1], self.preset, self.alphas_cumprod, between)
+        return found
+
+    def rollout(self, prompts: Sequence[str], seeds: Sequence[int], extra_steps: int = 0) -> Rollout:
+        """z1 and z2 of each (prompt, seed), and the last of `extra_steps` calls if there are any."""
+        z1, z2 = self.sample(prompts, seeds, 2)
+        stages = {1: z1, 2: z2}
+        if extra_steps > 2:
+            stages[extra_steps] = self.sample(prompts, seeds, extra_steps)[-1]
+        return Rollout(list(prompts), list(seeds), stages)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

@@ -29,6 +29,7 @@ class Preset:
     times: tuple[int, int] = (999, 499)
     sampler: Sampler = "lcm"
     bf16: bool = False
+    extra_steps: int = 0
     prompts: str | None = None
     eval_prompts: str | None = None
 

@@ -1,7 +1,7 @@
-"""One-step and two-step sampling, in variance-preserving form, with x0 always in float32.
+"""Few-step sampling in variance-preserving form, with x0 always in float32.
 
-z1 = x0 after one network call; z2 = x0 after a second one on z1 with noise put back. With √ᾱ and σ of the second
-time, the second input is √ᾱ·z1 + carry·ε̂ + fresh·ε, where ε̂ is the noise the first call saw and ε new noise:
+z1 = x0 after one network call; z2 = x0 after a second one on z1 with noise put back, and so on. With √ᾱ and σ of the
+next time, the next input is √ᾱ·x0 + carry·ε̂ + fresh·ε, where ε̂ is the noise the last call saw and ε new noise:
 
 lcm              carry 0, fresh σ
 ddim, euler      carry σ, fresh 0
@@ -50,17 +50,29 @@ def first_input(noise: torch.Tensor, preset: Preset, alphas_cumprod: torch.Tenso
     return noise
 
 
-def second_input(
-    z1: torch.Tensor, seen: torch.Tensor, fresh: torch.Tensor, preset: Preset, alphas_cumprod: torch.Tensor
+def sampling_times(preset: Preset, steps: int) -> list[int]:
+    """Training times of `steps` network calls: the preset's own for 1 and 2, else evenly down from its first."""
+    if steps <= 2:
+        return list(preset.times[:steps])
+    return [round(preset.times[0] * (1 - step / steps)) for step in range(steps)]
+
+
+def next_input(
+    x0: torch.Tensor,
+    seen: torch.Tensor,
+    fresh: torch.Tensor,
+    preset: Preset,
+    alphas_cumprod: torch.Tensor,
+    times: tuple[int, int],
 ) -> torch.Tensor:
-    """z1 with noise put back to the second time; see the module's table."""
-    first, second = (alphas_cumprod[time] for time in preset.times)
+    """x0, found at the first of two times, with noise put back to the second; see the module's table."""
+    first, second = (alphas_cumprod[time] for time in times)
     root, sigma = second.sqrt(), (1 - second).sqrt()
     if preset.sampler == "lcm":
-        return root * z1 + sigma * fresh
+        return root * x0 + sigma * fresh
     if preset.sampler in ("ddim", "euler"):
-        return root * z1 + sigma * seen
+        return root * x0 + sigma * seen
     start, end = ((1 - first) / first).sqrt(), ((1 - second) / second).sqrt()
     up = (end**2 * (start**2 - end**2) / start**2).sqrt()
     down = (end**2 - up**2).sqrt()
-    return root * (z1 + down * seen + up * fresh)
+    return root * (x0 + down * seen + up * fresh)

@@ -79,7 +79,7 @@ MISTAKES = {
         ["finetune", "--surrogate", "{place}/surrogate", "--out", "{place}/out"],
         "--prompts: this generator",
     ),
-    "three steps": (["generate", "--prompt", "x", "--out", "x.png", "--num-inference-steps", "3"], "--num-inference-steps 3"),
+    "no steps": (["generate", "--prompt", "x", "--out", "x.png", "--num-inference-steps", "0"], "--num-inference-steps 0"),
     "picture that is no png": (["generate", "--prompt", "x", "--out", "x.gif"], ".png"),
     "missing adapter": (
         ["generate", "--generator", "{tiny}", "--prompt", "x", "--out", "{place}/x.png", "--adapter", "{place}"],

@@ -7,7 +7,7 @@ from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDiscr
 from finetune.errors import GeneratorError
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.generators.preset import Preset, preset_for, presets
-from finetune.generators.rollout import second_input
+from finetune.generators.rollout import next_input, sampling_times
 from tests.tiny.sdxl import build_sdxl
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -46,8 +46,8 @@ def test_ancestral_keeps_the_variance():
     preset = Preset(name="x", source="x", sampler="euler_ancestral")
     alphas = LCMScheduler(**BETAS).alphas_cumprod
     zero, one = torch.zeros(1), torch.ones(1)
-    carry = second_input(zero, one, zero, preset, alphas)
-    fresh = second_input(zero, zero, one, preset, alphas)
+    carry = next_input(zero, one, zero, preset, alphas, (999, 499))
+    fresh = next_input(zero, zero, one, preset, alphas, (999, 499))
     assert (carry**2 + fresh**2).item() == pytest.approx(1 - alphas[499].item(), abs=1e-5)
 
 
@@ -56,6 +56,24 @@ def test_a_row_depends_on_its_prompt_and_seed_alone(generator):
     alone = generator.rollout(["a dog"], [4])
     assert torch.allclose(both.z2[1:], alone.z2, atol=1e-4)
     assert not torch.allclose(generator.rollout(["a dog"], [5]).z2, alone.z2, atol=1e-2)
+
+
+def test_more_steps_begin_like_fewer_and_end_elsewhere(generator):
+    prompts, seeds = ["a cat", "a dog"], [3, 4]
+    two, five = generator.sample(prompts, seeds, 2), generator.sample(prompts, seeds, 5)
+    assert len(five) == 5
+    assert torch.allclose(two[0], five[0], atol=1e-4)  # the same first noise
+    rollout = generator.rollout(prompts, seeds, extra_steps=5)
+    assert list(rollout.stages) == [1, 2, 5]
+    assert torch.equal(rollout.stages[5], five[-1])
+    assert torch.equal(rollout.z2, two[-1])
+
+
+def test_times_fall_evenly_but_for_the_presets_own():
+    preset = Preset(name="x", source="x", times=(999, 250))
+    assert sampling_times(preset, 1) == [999]
+    assert sampling_times(preset, 2) == [999, 250]
+    assert sampling_times(preset, 4) == [999, 749, 500, 250]
 
 
 def test_decoded_images_are_images(generator):
