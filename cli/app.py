@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -29,8 +29,8 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what stands
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at --out.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 GeneratorName = Annotated[str, typer.Option(help="Preset, pipeline folder or hub id.")]
-Prompts = Annotated[Optional[str], typer.Option(help="Prompt set, or text file with one prompt a line.")]  # noqa: UP045
-Guard = Annotated[Optional[list[str]], typer.Option(help="Reward never trained on, to watch; repeatable.")]  # noqa: UP045
+Prompts = Annotated[str | None, typer.Option(help="Prompt set, or text file with one prompt a line.")]
+Guard = Annotated[list[str] | None, typer.Option(help="Reward never trained on, to watch; repeatable.")]
 
 
 @app.command(epilog="Example: lasro quickstart --out runs/quickstart --json")
@@ -55,7 +55,7 @@ def distill(
     reward: Annotated[str, typer.Option(help="Reward spec: ocr, ocr:mode=exact, my/file.py:function …")],
     generator: GeneratorName = "tiny-signs",
     prompts: Prompts = None,
-    out: Annotated[Optional[Path], typer.Option(help="Run folder.  [default: runs/REWARD]")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/REWARD]")] = None,
     samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = DistillConfig.samples,
     noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = DistillConfig.noises,
     depth: Annotated[str, typer.Option(help="How much of the UNet to keep: full or encoder.")] = DistillConfig.depth,
@@ -64,7 +64,7 @@ def distill(
     ] = DistillConfig.steps,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DistillConfig.learning_rate,
     extra_steps: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]"),
     ] = None,
     hindsight: Annotated[
@@ -94,9 +94,9 @@ def distill(
 @app.command(epilog="Example: lasro finetune --surrogate runs/ocr/surrogate --guard ocr:engine=easyocr --out runs/ocr-tuned")
 def finetune(
     surrogate: Annotated[Path, typer.Option(help="Surrogate folder that lasro distill wrote.")],
-    generator: Annotated[Optional[str], typer.Option(help="Preset, folder or hub id.  [default: the surrogate's]")] = None,  # noqa: UP045
+    generator: Annotated[str | None, typer.Option(help="Preset, folder or hub id.  [default: the surrogate's]")] = None,
     prompts: Prompts = None,
-    eval_prompts: Annotated[Optional[str], typer.Option(help="Held-out prompts for before and after.")] = None,  # noqa: UP045
+    eval_prompts: Annotated[str | None, typer.Option(help="Held-out prompts for before and after.")] = None,
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     guard: Guard = None,
     out: Out = Path("runs/tuned"),
@@ -136,9 +136,9 @@ def generate(
     prompt: Annotated[list[str], typer.Option(help="What to paint; repeatable.")],
     out: Annotated[Path, typer.Option(help="PNG file; several pictures become a grid.")],
     generator: GeneratorName = "tiny-signs",
-    adapter: Annotated[Optional[Path], typer.Option(help="Adapter folder that lasro finetune wrote.")] = None,  # noqa: UP045
+    adapter: Annotated[Path | None, typer.Option(help="Adapter folder that lasro finetune wrote.")] = None,
     num_inference_steps: Annotated[int, typer.Option(help="Network calls an image.")] = 2,
-    seed: Annotated[Optional[list[int]], typer.Option(help="Seed; repeatable, one picture each.  [default: 0]")] = None,  # noqa: UP045
+    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable, one picture each.  [default: 0]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
 ) -> None:
     """Generate pictures, with or without an adapter."""
@@ -155,15 +155,30 @@ def generate(
     )
 
 
-@rewards_app.command("list", epilog="Example: lasro rewards list --differentiable --json")
+@app.command(epilog="Example: lasro doctor --json")
+def doctor(json: Json = False) -> None:
+    """Which rewards run on this machine, and what the others lack."""
+    from cli.commands.rewards import doctor_command
+
+    doctor_command(as_json=json)
+
+
+@rewards_app.command("list", epilog="Example: lasro rewards list --differentiable --license permissive --json")
 def rewards_list(
     differentiable: Annotated[bool, typer.Option("--differentiable", help="Only those with a gradient.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Only those that never fetch a file.")] = False,
+    needs_prompt: Annotated[bool, typer.Option("--needs-prompt", help="Only those that read the prompt.")] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="Only those that run on this machine now.")] = False,
+    license_kind: Annotated[
+        str | None, typer.Option("--license", help="permissive: no copyleft, no non-commercial part.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """All registered rewards."""
     from cli.commands.rewards import list_command
 
-    list_command(differentiable=differentiable, as_json=json)
+    filters = {"differentiable": differentiable, "offline": offline, "needs_prompt": needs_prompt, "ready": ready}
+    list_command(filters=filters, license_kind=license_kind, as_json=json)
 
 
 @rewards_app.command("info", epilog="Example: lasro rewards info ocr")
@@ -178,8 +193,8 @@ def rewards_info(name: Annotated[str, typer.Argument(help="A reward's name.")], 
 def rewards_score(
     images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
     reward: Annotated[str, typer.Option(help="Reward spec.")],
-    prompt: Annotated[Optional[list[str]], typer.Option(help="One prompt for all, or one a picture.")] = None,  # noqa: UP045
-    target: Annotated[Optional[list[str]], typer.Option(help="One target for all, or one a picture.")] = None,  # noqa: UP045
+    prompt: Annotated[list[str] | None, typer.Option(help="One prompt for all, or one a picture.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="One target for all, or one a picture.")] = None,
     json: Json = False,
 ) -> None:
     """Score pictures."""

@@ -12,10 +12,16 @@ NEEDS = ("prompt", "target", "metadata", "reference")
 class Weights:
     """One weight file a reward loads."""
 
-    source: str  # hub id or package that carries the file
+    source: str  # hub id (ORG/NAME), or the package that carries the file
     file: str
     bytes: int
     place_by_hand: str  # how to put it on a machine without network
+    optional: bool = False  # only some option of the reward loads it
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the file is fetched from the hub rather than shipped in a package."""
+        return self.source.count("/") == 1 and " " not in self.source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,8 @@ class RewardCard:
     image_size: str = "any"
     prompt_token_limit: int | None = None
     weights: tuple[Weights, ...] = ()
-    extra: str = ""  # extra to install: pip install "lasro[EXTRA]"
+    requires: tuple[str, ...] = ()  # import names beyond lasro's core dependencies
+    extra: str = ""  # the extra that installs them: pip install "lasro[EXTRA]"
     perceives: str = ""  # what the reward reads off an image and can be re-scored against, if anything
     version: str = "1"
     components: tuple[str, ...] = ()  # named parts its scores carry
@@ -51,11 +58,25 @@ class RewardCard:
         unknown = set(self.needs) - set(NEEDS)
         if unknown:
             raise ValueError(f"card of {self.name!r}: needs={sorted(unknown)} is not among {NEEDS}")
+        if self.requires and not self.extra:
+            raise ValueError(f"card of {self.name!r}: requires {self.requires} but names no extra that installs them")
         if not self.range[0] < self.range[1]:
             raise ValueError(f"card of {self.name!r}: range {self.range} is empty")
+
+    @property
+    def offline(self) -> bool:
+        """Whether it runs without ever fetching a file."""
+        return all(weights.optional or not weights.on_hub for weights in self.weights)
+
+    @property
+    def permissive(self) -> bool:
+        """Whether no part of it is under a copyleft or non-commercial licence."""
+        return not any(word in self.license.lower() for word in ("agpl", "gpl", "non-commercial", "-nc", "research only"))
 
     def as_dict(self) -> dict[str, Any]:
         """The card as plain JSON data (infinities become None)."""
         data = asdict(self)
+        data["offline"] = self.offline
+        data["permissive"] = self.permissive
         data["range"] = [None if abs(bound) == float("inf") else bound for bound in self.range]
         return data

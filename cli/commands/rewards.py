@@ -1,26 +1,52 @@
-"""`lasro rewards list | info | score`."""
+"""`lasro rewards list | info | score` and `lasro doctor`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import reward_zoo
-from cli.output import print_json, print_table, progress
-from reward_zoo.errors import ImageError
+from cli.output import note, print_json, print_table, progress
+from reward_zoo.errors import ImageError, SpecError
 from reward_zoo.images import IMAGE_SUFFIXES, read_image
 from reward_zoo.prompts import broadcast
+from reward_zoo.readiness import readiness
 from reward_zoo.registry import card_of
 
 
-def list_command(*, differentiable: bool, as_json: bool) -> None:
-    """Print the cards."""
-    cards = [card for card in reward_zoo.list_rewards() if card.differentiable or not differentiable]
+def list_command(*, filters: dict[str, bool], license_kind: str | None, as_json: bool) -> None:
+    """Print the cards that pass every filter that is on."""
+    if license_kind not in (None, "permissive"):
+        raise SpecError(f"--license {license_kind}: is not known; the one filter is permissive")
+    kept = {
+        "differentiable": lambda card: card.differentiable,
+        "offline": lambda card: card.offline,
+        "needs_prompt": lambda card: bool({"prompt", "target"} & set(card.needs)),
+        "ready": lambda card: readiness(card).state == "ready",
+        "permissive": lambda card: card.permissive,
+    }
+    active = [kept[name] for name, on in {**filters, "permissive": license_kind == "permissive"}.items() if on]
+    cards = [card for card in reward_zoo.list_rewards() if all(keep(card) for keep in active)]
     if as_json:
         print_json([card.as_dict() for card in cards])
         return
     rows = [(card.name, "yes" if card.differentiable else "no", ", ".join(card.needs) or "-", card.summary) for card in cards]
     print_table(("name", "gradient", "needs", "what it rewards"), rows)
+
+
+def doctor_command(*, as_json: bool) -> None:
+    """Print what each reward still lacks on this machine."""
+    found = [readiness(card) for card in reward_zoo.list_rewards()]
+    if as_json:
+        print_json([asdict(item) for item in found])
+        return
+    rows = []
+    for item in found:
+        first, *more = item.remedies or ("",)
+        rows += [(item.name, item.state, first), *(("", "", remedy) for remedy in more)]
+    print_table(("reward", "state", "what to do"), rows)
+    note(f"{sum(item.state == 'ready' for item in found)} of {len(found)} rewards are ready on this machine")
 
 
 def info_command(name: str, *, as_json: bool) -> None:

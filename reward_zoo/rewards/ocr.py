@@ -42,9 +42,10 @@ class Ocr(Reward):
                 "craft_mlt_25k.pth, english_g2.pth",
                 98_000_000,
                 "~/.EasyOCR/model, or ocr:engine=easyocr,weights=FOLDER",
+                optional=True,
             ),
         ),
-        extra="ocr-easyocr (only for engine=easyocr)",
+        extra="ocr-easyocr",
         perceives="the text read off the image",
         components=("ned", "exact", "flow_grpo", "iou", "confidence"),
     )

@@ -1,0 +1,43 @@
+"""Can a reward run on this machine? Answered from its card, without importing what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+from reward_zoo.card import RewardCard, Weights
+from reward_zoo.weights import is_local
+
+State = Literal["ready", "missing package", "missing weights"]
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """A reward's state and, if it is not ready, what to do about each thing that is missing."""
+
+    name: str
+    state: State
+    remedies: tuple[str, ...] = ()
+
+
+def readiness(card: RewardCard) -> Readiness:
+    """What the card's packages and weights say; nothing is imported, fetched or loaded."""
+    absent = [name for name in card.requires if find_spec(name) is None]
+    if absent:
+        remedy = f'pip install "lasro[{card.extra}]"' if card.extra else f"pip install {' '.join(absent)}"
+        return Readiness(card.name, "missing package", (f"{', '.join(absent)}: {remedy}",))
+    missing = [weights for weights in card.weights if not weights.optional and not _present(weights)]
+    if missing:
+        return Readiness(card.name, "missing weights", tuple(map(_remedy, missing)))
+    return Readiness(card.name, "ready")
+
+
+def _present(weights: Weights) -> bool:
+    """Files of the hub are looked for; those that come in a package are there with it."""
+    return not weights.on_hub or is_local(weights.source, weights.file)
+
+
+def _remedy(weights: Weights) -> str:
+    size = f"{weights.bytes / 1e9:.1f} GB" if weights.bytes >= 1e9 else f"{weights.bytes / 1e6:.0f} MB"
+    return f"{weights.source}: {weights.file} ({size}): fetched on first use, or put it at {weights.place_by_hand}"
