@@ -36,16 +36,23 @@ def resize_shortest(images: torch.Tensor, size: int, *, mode: Interpolation = "b
     return resize(images, size if height <= width else longer, size if width <= height else longer, mode=mode)
 
 
-def center_crop(images: torch.Tensor, size: int) -> torch.Tensor:
-    """The middle size × size pixels; the image must be at least that large."""
+def center_crop(images: torch.Tensor, size: int, *, round_down: bool = False) -> torch.Tensor:
+    """The middle size × size pixels; the image must be at least that large.
+
+    Where an odd number of pixels is cut, torchvision rounds half the margin (open_clip, BLIP's own code) and the processors of
+    transformers round it down (`round_down`): one pixel of shift.
+    """
     height, width = images.shape[-2:]
-    top, left = round((height - size) / 2), round((width - size) / 2)
+    margins = ((height - size) / 2, (width - size) / 2)
+    top, left = map(int, margins) if round_down else map(round, margins)
     return images[..., top : top + size, left : left + size]
 
 
-def resize_and_crop(images: torch.Tensor, size: int, *, mode: Interpolation = "bicubic") -> torch.Tensor:
-    """CLIP's: shorter side to `size`, then the middle square."""
-    return center_crop(resize_shortest(images, size, mode=mode), size)
+def resize_and_crop(
+    images: torch.Tensor, size: int, *, mode: Interpolation = "bicubic", round_down: bool = False
+) -> torch.Tensor:
+    """CLIP's: shorter side to `size`, then the middle square; `round_down` as in `center_crop`."""
+    return center_crop(resize_shortest(images, size, mode=mode), size, round_down=round_down)
 
 
 def pad_to_square(images: torch.Tensor, fill: tuple[float, float, float]) -> torch.Tensor:

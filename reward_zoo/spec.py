@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from reward_zoo.errors import SpecError
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_OPTIONS = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*=")
 _WEIGHT = re.compile(r"\s*-?[\d.]+\s*\*")
 
 
@@ -87,7 +88,8 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec:
     ObjectSpec(where='my/file.py', attribute='dark')
     """
     text = text.strip()
-    head, colon, tail = text.rpartition(":") if text.count(".py:") else text.partition(":")
+    in_file = ".py:" in text and not _OPTIONS.match(text)  # an option's value may name a file, too
+    head, colon, tail = text.rpartition(":") if in_file else text.partition(":")
     if not colon:
         head, tail = text, ""
     if head.endswith(".py") or ("." in head and "/" not in head and colon):

@@ -16,6 +16,7 @@ BUILTIN = {
     "contrast": "reward_zoo.rewards.color:Contrast",
     "dino_similarity": "reward_zoo.rewards.similarity:DinoSimilarity",
     "edge_density": "reward_zoo.rewards.structure:EdgeDensity",
+    "geneval": "reward_zoo.rewards.geneval:GenEval",
     "hpsv2": "reward_zoo.rewards.preference:HpsV2",
     "image_reward": "reward_zoo.rewards.blip:ImageReward",
     "jpeg_compressibility": "reward_zoo.rewards.compressibility:JpegCompressibility",

@@ -55,7 +55,7 @@ class HubClip:
     def embed_images(self, images: torch.Tensor) -> torch.Tensor:
         """B×3×H×W in [0, 1] → B×D of length 1."""
         self.model.to(images.device)
-        pixels = normalise(resize_and_crop(images, self.size), self.mean, self.std)
+        pixels = normalise(resize_and_crop(images, self.size, round_down=True), self.mean, self.std)
         return unit(self.model.get_image_features(pixels).pooler_output)
 
     def embed_texts(self, texts: Sequence[str], device: torch.device) -> Texts:

@@ -80,7 +80,8 @@ class Mps(Reward):
         return project(found.last_hidden_state), project(found.pooler_output), truncated
 
     def _image_tokens(self, images: torch.Tensor) -> torch.Tensor:
-        pixels = normalise(resize_and_crop(images, self.clip.config.vision_config.image_size), CLIP_MEAN, CLIP_STD)
+        square = resize_and_crop(images, self.clip.config.vision_config.image_size, round_down=True)
+        pixels = normalise(square, CLIP_MEAN, CLIP_STD)
         return self.clip.visual_projection(self.clip.vision_model(pixels).last_hidden_state)
 
 
@@ -106,4 +107,5 @@ def load_mps(file: Path, config: object, reward: str) -> tuple[CLIPModel, torch.
             raise KeyError(min(report["missing_keys"]))
         return frozen(model), frozen(CrossModel(cross))
     except Exception as error:
-        raise MissingWeightsError(f"{reward}: {file} is not MPS's checkpoint ({type(error).__name__}: {error})") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MissingWeightsError(f"{reward}: {file} is not MPS's checkpoint ({reason})") from error

@@ -13,13 +13,14 @@ from reward_zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, center_crop, n
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.rewards.clip import CLIP_L, hub_weights
 from reward_zoo.rewards.clip_models import MODEL_FILES, HubClip, load_model, read_state, unit
+from reward_zoo.rewards.downloads import torch_hub_file
 from reward_zoo.weights import weight_folder
 
 if TYPE_CHECKING:
     import torch
 
 DINO = "facebook/dinov2-base"
-ALEXNET = "alexnet-owt-7be5be79.pth"
+ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
 
 class ClipImageSimilarity(Reward):
@@ -74,7 +75,7 @@ class DinoSimilarity(Reward):
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
         self.model.to(images.device)
-        pixels = center_crop(resize_shortest(images, 256), 224)
+        pixels = center_crop(resize_shortest(images, 256), 224, round_down=True)
         return unit(self.model(normalise(pixels, IMAGENET_MEAN, IMAGENET_STD)).pooler_output)
 
 
@@ -91,7 +92,8 @@ class LpipsSimilarity(Reward):
         image_size="as it is, but at least 64×64; the reference is brought to the image's size",
         source="LPIPS (Zhang et al., 2018), AlexNet, v0.1",
         license="BSD-2-Clause (lpips), BSD-3-Clause (torchvision)",
-        weights=(Weights("torchvision", ALEXNET, 244_000_000, "$TORCH_HOME/hub/checkpoints, or weights=FILE"),),
+        weights=(Weights("torchvision", Path(ALEXNET).name, 244_000_000, "$TORCH_HOME/hub/checkpoints, or weights=FILE"),),
+        requires=("lpips",),
         extra="iqa",
     )
 
@@ -103,7 +105,9 @@ class LpipsSimilarity(Reward):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lpips asks torchvision in an old way
             self.model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # the backbone is filled in below
-        fill_alexnet(self.model.net, _alexnet_file(weights, self.card.name), self.card.name)
+        name = self.card.name
+        file = Path(weights).expanduser() if weights else torch_hub_file(ALEXNET, reward=name, remedy="or give weights=FILE")
+        fill_alexnet(self.model.net, file, name)
         frozen(self.model)
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:
@@ -126,21 +130,5 @@ def fill_alexnet(net: torch.nn.Module, file: Path, reward: str) -> None:
         state = read_state(file)
         net.load_state_dict({key: state[name] for key, name in wanted.items()}, strict=False)
     except Exception as error:
-        raise MissingWeightsError(
-            f"{reward}: weights={file} is not torchvision's AlexNet ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _alexnet_file(weights: str | None, reward: str) -> Path:
-    import torch
-    from torchvision.models import AlexNet_Weights
-
-    path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET
-    if weights is None and not path.is_file():
-        try:
-            AlexNet_Weights.IMAGENET1K_V1.get_state_dict(progress=False)  # writes `path`
-        except Exception as error:
-            raise MissingWeightsError(
-                f"{reward}: torchvision's {ALEXNET} is not on this machine and cannot be fetched ({error}); put it at {path}"
-            ) from error
-    return path
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MissingWeightsError(f"{reward}: weights={file} is not torchvision's AlexNet ({reason})") from error

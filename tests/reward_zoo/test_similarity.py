@@ -1,5 +1,7 @@
 """Likeness to a reference: highest for the reference itself, lower the more an image is changed."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -32,17 +34,41 @@ def test_references_are_one_or_one_an_image(reward, images):
         reward(images=images, references=images[:3])
 
 
-def test_lpips_is_the_package_s_own(tmp_path):
-    """The backbone's weights land where lpips expects them: each layer is torchvision's of the same number."""
-    spec = SPECS["lpips_similarity"](tmp_path)
-    reward, state = reward_zoo.load(spec), torch.load(tmp_path / "alexnet.pth")
-    pairs = [(key, value) for key, value in reward.model.net.state_dict().items()]
-    assert len(pairs) == 10
-    for key, value in pairs:
-        assert torch.equal(value, state[".".join(["features", *key.split(".")[-2:]])]), key
-
-
 def test_a_wrong_alexnet_is_named(tmp_path):
-    (tmp_path / "alexnet.pth").write_bytes(b"no weights")
+    file = tmp_path / "alexnet.pth"
+    torch.save({"layer1.weight": torch.zeros(1)}, file)
+    with pytest.raises(MissingWeightsError, match=r"is not torchvision's AlexNet \(KeyError: 'features\.0\.weight'\)"):
+        reward_zoo.load(f"lpips_similarity:weights={file}")
+    file.write_bytes(b"no weights")
     with pytest.raises(MissingWeightsError, match="is not torchvision's AlexNet"):
-        reward_zoo.load(f"lpips_similarity:weights={tmp_path / 'alexnet.pth'}")
+        reward_zoo.load(f"lpips_similarity:weights={file}")
+
+
+def test_a_missing_alexnet_names_its_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(MissingWeightsError, match=rf"cannot be fetched.*put them at {tmp_path}/hub/checkpoints/alexnet-owt"):
+        reward_zoo.load("lpips_similarity")
+
+
+def test_lpips_is_the_package_s_number(tmp_path):
+    """Against the package itself, filled layer by layer in torchvision's order."""
+    import lpips
+
+    reward = reward_zoo.load(SPECS["lpips_similarity"](tmp_path))
+    state = torch.load(tmp_path / "alexnet.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        package = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    layers = [layer for layer in package.net.modules() if isinstance(layer, torch.nn.Conv2d)]
+    for layer, number in zip(layers, (0, 3, 6, 8, 10), strict=True):
+        layer.weight.data, layer.bias.data = state[f"features.{number}.weight"], state[f"features.{number}.bias"]
+    image, reference = torch.rand(2, 3, 3, 70, 90, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        want = -package(2 * image - 1, 2 * reference - 1).flatten()
+    assert torch.allclose(reward(images=image, references=reference).values, want, atol=1e-5)
+
+
+def test_a_flat_image_has_a_finite_gradient(reward):
+    flat = torch.zeros(1, 3, 64, 64, requires_grad=True)
+    reward(images=flat, references=torch.full((1, 3, 64, 64), 0.5)).values.sum().backward()
+    assert flat.grad.isfinite().all()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model, SiglipConfig, SiglipModel
+from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model, SiglipConfig, SiglipModel, SiglipTokenizer
 
 from tests.tiny.sdxl import byte_level_tokenizer
 
@@ -14,12 +14,12 @@ VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "n
 TEXT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
-def build_clip(folder: Path) -> Path:
+def build_clip(folder: Path, size: int = 32) -> Path:
     """A folder as of openai/clip-vit-large-patch14."""
     torch.manual_seed(0)
     tokenizer = byte_level_tokenizer("<|endoftext|>")
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "vocab_size": len(tokenizer)}
-    config = CLIPConfig(text_config=TEXT | ids, vision_config=VISION | {"image_size": 32}, projection_dim=12)
+    config = CLIPConfig(text_config=TEXT | ids, vision_config=VISION | {"image_size": size}, projection_dim=12)
     model = CLIPModel(config)
     model.logit_scale.data.fill_(4.6)
     model.save_pretrained(folder)
@@ -29,12 +29,12 @@ def build_clip(folder: Path) -> Path:
     return folder
 
 
-def build_siglip(folder: Path) -> Path:
-    """A folder as of google/siglip-so400m-patch14-384, but for its tokenizer's vocabulary."""
+def build_siglip(folder: Path, size: int = 32) -> Path:
+    """A folder as of google/siglip-so400m-patch14-384, sentencepiece vocabulary and all."""
     torch.manual_seed(0)
-    tokenizer = byte_level_tokenizer("<|endoftext|>")
+    tokenizer = sentencepiece_tokenizer(folder)
     text = TEXT | {"vocab_size": len(tokenizer), "max_position_embeddings": 64, "projection_size": 16}
-    model = SiglipModel(SiglipConfig(text_config=text, vision_config=VISION | {"image_size": 32}))
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config=VISION | {"image_size": size}))
     model.logit_scale.data.fill_(2.0)
     model.logit_bias.data.fill_(-3.0)
     model.save_pretrained(folder)
@@ -42,13 +42,29 @@ def build_siglip(folder: Path) -> Path:
     return folder
 
 
-def build_open_clip(folder: Path) -> tuple[Path, Path]:
+def sentencepiece_tokenizer(folder: Path) -> SiglipTokenizer:
+    """SigLIP's own tokenizer class with a vocabulary learnt from two sentences; writes `spiece.model`."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(["the quick brown fox jumps over the lazy dog", "a red sign and two cats on a mat"] * 8),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=48,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        bos_id=-1,
+    )
+    (folder / "spiece.vocab").unlink()
+    return SiglipTokenizer(str(folder / "spiece.model"))
+
+
+def build_open_clip(folder: Path, size: int = 32) -> tuple[Path, Path]:
     """(model config, checkpoint) as open_clip has them; the checkpoint wrapped as HPSv2's is."""
     import open_clip
 
     config = {
         "embed_dim": 12,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 8},
+        "vision_cfg": {"image_size": size, "layers": 2, "width": 16, "head_width": 8, "patch_size": 8},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
     }
     path = folder / "tiny-open-clip.json"
@@ -60,11 +76,11 @@ def build_open_clip(folder: Path) -> tuple[Path, Path]:
     return path, folder / "checkpoint.pt"
 
 
-def build_mps(folder: Path) -> tuple[Path, Path]:
+def build_mps(folder: Path, size: int = 32) -> tuple[Path, Path]:
     """(the port's model.safetensors, a folder with CLIP-H's config and tokenizer)."""
     from safetensors.torch import save_file
 
-    clip = build_clip(folder / "clip")
+    clip = build_clip(folder / "clip", size)
     state = {f"mps.model.{key}": value for key, value in CLIPModel.from_pretrained(clip).state_dict().items()}
     width, heads, head, hidden = 12, 2, 4, 24
     for layer in range(2):

@@ -1,0 +1,45 @@
+"""Importing what users wrote: `path/to/file.py:name` or `package.module:name`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from reward_zoo.errors import SpecError, did_you_mean
+
+
+def load_attribute(where: str, attribute: str) -> Any:  # noqa: ANN401 - whatever the user wrote
+    """An attribute of a Python file (a path that ends in .py) or of a module.
+
+    Raises:
+        SpecError: no such file or attribute, or importing it raised.
+    """
+    module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise SpecError(f"{where} has no {attribute!r}; {did_you_mean(attribute, public)}")
+    return getattr(module, attribute)
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SpecError(f"reward file {path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"lasro_user_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SpecError(f"reward file {path}: importing it raised {type(error).__name__}: {error}") from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise SpecError(f"reward module {name}: importing it raised {type(error).__name__}: {error}") from error
