@@ -33,4 +33,6 @@ BUILTIN = {
     "siglip_score": "reward_zoo.rewards.clip:SiglipScore",
     "smoothness": "reward_zoo.rewards.structure:Smoothness",
     "symmetry": "reward_zoo.rewards.structure:Symmetry",
+    "unified_reward": "reward_zoo.rewards.judge:UnifiedReward",
+    "vlm_judge": "reward_zoo.rewards.judge:VlmJudge",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.tiny import blip, clip
+from tests.tiny import blip, clip, judge
 
 DETECTOR = '''
 def detect(pictures):
@@ -23,6 +23,7 @@ def build_detector(folder: Path) -> str:
 SPECS: dict[str, Callable[[Path], str]] = {
     **clip.SPECS,
     **blip.SPECS,
+    **judge.SPECS,
     "geneval": build_detector,
     "composite": lambda folder: "0.5*brightness+0.5*contrast",
 }
