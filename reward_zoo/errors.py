@@ -55,13 +55,13 @@ class RewardFailedError(RewardError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known names, or with all of them.
+    """A sentence with the nearest known name, or with all of them.
 
     >>> did_you_mean("orc", ["ocr", "symmetry"])
     "did you mean 'ocr'?"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
-        return "did you mean " + " or ".join(repr(item) for item in near) + "?"
+        return f"did you mean {near[0]!r}?"
     return "known: " + ", ".join(names)

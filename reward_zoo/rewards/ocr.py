@@ -12,7 +12,7 @@ from reward_zoo.card import RewardCard, Weights
 from reward_zoo.images import to_uint8
 from reward_zoo.prompts import quoted_text, replace_quoted, text_targets
 from reward_zoo.reward import Reward, RewardInputs
-from reward_zoo.rewards.ocr_engines import ENGINES
+from reward_zoo.rewards.ocr_engines import load_engine
 from reward_zoo.scores import Scores
 from reward_zoo.text_match import MODES
 from reward_zoo.text_variants import another_text
@@ -53,12 +53,12 @@ class Ocr(Reward):
     def __init__(
         self,
         *,
-        engine: Literal["rapidocr", "easyocr"] = "rapidocr",
+        engine: str = "rapidocr",
         mode: Literal["ned", "exact", "flow_grpo", "iou"] = "ned",
         weights: str | None = None,
     ) -> None:
         self.mode = mode
-        self.engine = ENGINES[engine](weights) if weights else ENGINES[engine]()
+        self.engine = load_engine(engine, weights)
 
     def score(self, inputs: RewardInputs) -> Scores:
         """Read, compare with the target by all four formulas, answer with `mode`'s."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
+import shutil
+import subprocess
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,17 +17,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from reward_zoo.errors import MissingWeightsError
+from reward_zoo.errors import MissingWeightsError, RewardFailedError, SpecError, did_you_mean
+from reward_zoo.user_code import load_attribute
 
 LINE_HEIGHT = 64  # px; a picture no taller than this is read as one line of text, without a detector
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What an engine read off one picture, in reading order, and its mean confidence in [0, 1]."""
+    """What an engine read off one picture, in reading order, its mean confidence and the share of the picture it covers.
+
+    Confidence and share are in [0, 1]; an engine of the user's that only returns text has confidence 1 and an unknown share.
+    """
 
     text: str
     confidence: float
+    area: float = float("nan")
 
 
 class OcrEngine(Protocol):
@@ -31,9 +42,26 @@ class OcrEngine(Protocol):
         """One reading a picture."""
 
 
-def join(texts: Sequence[str], confidences: Sequence[float]) -> Reading:
+def join(texts: Sequence[str], confidences: Sequence[float], area: float) -> Reading:
     """Lines of one picture as one reading."""
-    return Reading(" ".join(texts), float(np.mean(confidences)) if len(confidences) else 0.0)
+    return Reading(" ".join(texts), float(np.mean(confidences)) if len(confidences) else 0.0, area)
+
+
+def covered(boxes: Sequence[Any], shape: tuple[int, ...]) -> float:
+    """Share of a picture (H×W…) that lies in any of the boxes, each a list of corners (x, y)."""
+    inside = np.zeros(shape[:2], dtype=bool)
+    for box in boxes:
+        (left, top), (right, bottom) = np.min(box, axis=0), np.max(box, axis=0)
+        inside[max(0, round(top)) : max(0, round(bottom)), max(0, round(left)) : max(0, round(right))] = True
+    return float(inside.mean())
+
+
+def inked_share(picture: np.ndarray, text: str) -> float:
+    """Share of a one-line picture that its text takes: the inked columns, if anything was read."""
+    if not text.strip():
+        return 0.0
+    first, last = inked_columns(np.asarray(picture).mean(-1).astype(np.uint8))
+    return (last - first) / picture.shape[1]
 
 
 class RapidOcrEngine:
@@ -51,7 +79,8 @@ class RapidOcrEngine:
         readings = []
         for picture in pictures:
             found = self.engine(np.ascontiguousarray(picture[..., ::-1]))
-            readings.append(join(found.txts or (), found.scores or ()))
+            boxes = () if found.boxes is None else found.boxes
+            readings.append(join(found.txts or (), found.scores or (), covered(boxes, picture.shape)))
         return readings
 
     def _read_lines(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
@@ -59,7 +88,8 @@ class RapidOcrEngine:
 
         recognizer = self.engine._load_rec_model()
         found = recognizer(TextRecInput(img=[np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]))
-        return [Reading(text, float(score)) for text, score in zip(found.txts, found.scores, strict=True)]
+        read = zip(pictures, found.txts, found.scores, strict=True)
+        return [Reading(text, float(score), inked_share(picture, text)) for picture, text, score in read]
 
 
 def inked_columns(gray: np.ndarray, *, contrast: int = 40, margin: int = 3) -> tuple[int, int]:
@@ -111,9 +141,73 @@ class EasyOcrEngine:
             gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
             line = [[*inked_columns(gray), 0, gray.shape[0]]]
             found: list[Any] = self.reader.recognize(gray, horizontal_list=line, free_list=[], detail=1)
+            area = inked_share(picture, " ".join(item[1] for item in found))
         else:
             found = self.reader.readtext(picture)
-        return join([item[1] for item in found], [item[2] for item in found])
+            area = covered([item[0] for item in found], picture.shape)
+        return join([item[1] for item in found], [item[2] for item in found], area)
 
 
-ENGINES: dict[str, type] = {"rapidocr": RapidOcrEngine, "easyocr": EasyOcrEngine}
+class TesseractEngine:
+    """The `tesseract` program, one process a picture, as many at once as there are cores."""
+
+    def __init__(self) -> None:
+        self.program = shutil.which("tesseract")
+        if self.program is None:
+            raise MissingWeightsError("ocr:engine=tesseract: the program is missing; apt install tesseract-ocr")
+
+    def read(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
+        """Small pictures are enlarged and read as one line, large ones with tesseract's own page layout."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(self._read_one, pictures))
+
+    def _read_one(self, picture: np.ndarray) -> Reading:
+        from PIL import Image
+
+        image, line = Image.fromarray(picture), picture.shape[0] <= LINE_HEIGHT
+        image = image.resize((image.width * 3, image.height * 3), Image.BICUBIC) if line else image
+        png = io.BytesIO()
+        image.save(png, format="PNG")
+        layout = ["--psm", "7"] if line else ["--psm", "3", "-c", "thresholding_method=1"]  # one threshold loses signs
+        command = [self.program, "stdin", "stdout", *layout, "tsv"]
+        environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+        done = subprocess.run(command, input=png.getvalue(), capture_output=True, check=True, env=environment)  # noqa: S603
+        rows = csv.DictReader(done.stdout.decode().splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        words = [row for row in rows if row["level"] == "5" and row["text"].strip() and float(row["conf"]) >= 0]
+        boxes = []
+        for word in words:
+            left, top, width, height = (int(word[key]) for key in ("left", "top", "width", "height"))
+            boxes.append([(left, top), (left + width, top + height)])
+        confidences = [float(word["conf"]) / 100 for word in words]
+        return join([word["text"] for word in words], confidences, covered(boxes, (image.height, image.width)))
+
+
+class UserEngine:
+    """A function of the user's: uint8 pictures B×H×W×3 → B texts."""
+
+    def __init__(self, spec: str) -> None:
+        self.spec, self.function = spec, load_attribute(*spec.rsplit(":", 1))
+
+    def read(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
+        """Whatever the function read, with confidence 1."""
+        texts = list(self.function(np.stack(pictures)))
+        if len(texts) != len(pictures):
+            raise RewardFailedError(f"ocr:engine={self.spec}: returned {len(texts)} texts for {len(pictures)} images")
+        return [Reading(str(text), 1.0) for text in texts]
+
+
+ENGINES: dict[str, type] = {"rapidocr": RapidOcrEngine, "easyocr": EasyOcrEngine, "tesseract": TesseractEngine}
+
+
+def load_engine(name: str, weights: str | None = None) -> OcrEngine:
+    """An engine by name, or the user's own by FILE.py:FUNCTION.
+
+    Raises:
+        SpecError: no such engine.
+        MissingWeightsError: the engine's program or weights are not on this machine.
+    """
+    if ":" in name:
+        return UserEngine(name)
+    if name not in ENGINES:
+        raise SpecError(f"ocr: engine={name!r} is not known; {did_you_mean(name, ENGINES)} (or FILE.py:FUNCTION)")
+    return ENGINES[name](weights) if weights else ENGINES[name]()

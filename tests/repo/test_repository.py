@@ -52,3 +52,11 @@ def test_the_ci_runs_the_test_command_of_the_readme():
     commands = re.findall(r"^(uv run pytest.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert commands
     assert commands[0] in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_docs_name_every_reward():
+    import reward_zoo
+
+    page = (ROOT / "docs" / "rewards.md").read_text()
+    missing = [card.name for card in reward_zoo.list_rewards() if f"| `{card.name}` | {card.summary}" not in page]
+    assert not missing

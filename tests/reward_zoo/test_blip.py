@@ -51,6 +51,23 @@ def test_vqa_asks_as_the_plain_model_does(vqa, images):
     assert torch.allclose(vqa(images=images, prompts="a cat").values, want, rtol=1e-3)
 
 
+def test_captioning_compares_a_greedy_caption_with_the_prompt(tmp_path, images):
+    reward = reward_zoo.load(SPECS["captioning_alignment"](tmp_path))
+    first = reward(images=images, prompts="a red sign")
+    assert len(set(first.perceived)) > 1
+    assert not any("[" in caption for caption in first.perceived)  # no signs, only words
+    repeated = reward(images=images, prompts=first.perceived)
+    assert torch.allclose(repeated.values, torch.ones(4), atol=1e-5)
+    clip, row = reward_zoo.load(f"clip_score:weights={tmp_path / 'clip'}").model, 2
+    tokens = [clip.tokenizer(text, return_tensors="pt") for text in ("a red sign", first.perceived[row])]
+    said = [clip.model.get_text_features(**each).pooler_output for each in tokens]
+    assert first.values[row].item() == pytest.approx(torch.cosine_similarity(*said).item(), abs=1e-5)
+    short = reward_zoo.load(f"captioning_alignment:weights={tmp_path},clip={tmp_path / 'clip'},max_new_tokens=3")
+    captions = short(images=images, prompts="a").perceived
+    assert all(whole.startswith(caption) for caption, whole in zip(captions, first.perceived, strict=True))
+    assert captions != first.perceived
+
+
 @pytest.mark.parametrize(
     ("prompt", "phrases"),
     [
@@ -93,7 +110,7 @@ def test_image_reward_is_the_original(tmp_path):
     for number, array in enumerate(to_uint8(images)):
         Image.fromarray(array).save(tmp_path / "images" / f"{number:02d}.png")
     words = [word for word in VOCABULARY if word.isalpha()]
-    prompts = [" ".join(words[(number * step) % len(words)] for step in range(1, 3 + number)) for number in range(32)]
+    prompts = [" ".join(words[(number * step) % len(words)] for step in range(1, 3 + 2 * number)) for number in range(32)]
     (tmp_path / "prompts.json").write_text(json.dumps(prompts))
     filler = [f"[unused{number}]" for number in range(30522 - len(VOCABULARY) + 2)]
     (tmp_path / "vocab.txt").write_text("\n".join([*(word for word in VOCABULARY if word not in ("[DEC]", "[ENC]")), *filler]))

@@ -1,6 +1,7 @@
 """OCR on rendered words, with the real engines and their real weights."""
 
 import importlib.util
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import reward_zoo
-from reward_zoo.errors import MissingInputError, MissingWeightsError, SpecError
+from reward_zoo.errors import MissingInputError, MissingWeightsError, RewardFailedError, SpecError
+from reward_zoo.rewards.ocr_engines import covered
 
 WORDS = ["OPEN", "CAFE", "STOP", "MARKET", "HOTEL", "PARK"]
 
@@ -76,3 +78,61 @@ def test_missing_weights_say_where_to_put_them(tmp_path):
 def test_an_unknown_option_lists_the_valid_ones():
     with pytest.raises(SpecError, match=r"did you mean 'engine'\? \(options: engine, mode, weights\)"):
         reward_zoo.load("ocr:engin=easyocr")
+
+
+TESSERACT = pytest.mark.skipif(shutil.which("tesseract") is None, reason="the program tesseract is not installed")
+
+
+@TESSERACT
+def test_tesseract_reads_small_and_large_pictures():
+    reward = reward_zoo.load("ocr:engine=tesseract")
+    small = reward(images=[render(word) for word in WORDS], targets=WORDS)
+    assert small.values.mean() > 0.9, small.perceived
+    large = Image.new("RGB", (512, 512), (90, 120, 90))
+    large.paste(render("MARKET", height=96, width=400, size=64), (60, 200))
+    assert reward(images=large, targets=["MARKET"]).values.item() == 1.0
+
+
+def test_a_missing_program_is_named(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MissingWeightsError, match="apt install tesseract-ocr"):
+        reward_zoo.load("ocr:engine=tesseract")
+
+
+def test_an_engine_of_the_users_own(tmp_path):
+    (tmp_path / "read.py").write_text(
+        "def read(pictures):\n    assert pictures.dtype == 'uint8'\n    return ['OPEN'] * len(pictures)\n"
+        "def lost(pictures):\n    return []\n"
+    )
+    reward = reward_zoo.load(f"ocr:engine={tmp_path / 'read.py'}:read,mode=exact")
+    found = reward(images=[render("OPEN")] * 2, targets=["OPEN", "CAFE"])
+    assert found.values.tolist() == [1.0, 0.0]
+    with pytest.raises(RewardFailedError, match="returned 0 texts for 1 images"):
+        reward_zoo.load(f"ocr:engine={tmp_path / 'read.py'}:lost")(images=render("OPEN"), targets="OPEN")
+    with pytest.raises(SpecError, match="engine='rapidocrr' is not known; did you mean 'rapidocr'"):
+        reward_zoo.load("ocr:engine=rapidocrr")
+
+
+def test_confidence_and_freedom_from_text():
+    plain = Image.new("RGB", (128, 32), (30, 70, 170))
+    pictures = [plain, render("OPEN"), render("MARKET")]
+    confidence, free = (reward_zoo.load(name)(images=pictures) for name in ("ocr_confidence", "text_free"))
+    assert confidence.values[0] == 0
+    assert free.values[0] == 1
+    assert 0 < confidence.values[1] < confidence.values[2]  # the longer word covers more
+    assert 1 > free.values[1] > free.values[2]
+    assert free.perceived == ["", "OPEN", "MARKET"]
+
+
+def test_the_area_of_large_pictures_is_that_of_the_lines():
+    picture = Image.new("RGB", (512, 512), (90, 120, 90))
+    assert reward_zoo.load("text_free")(images=picture).values.item() == 1.0
+    picture.paste(render("MARKET", height=96, width=400, size=64), (60, 200))
+    area = reward_zoo.load("text_free")(images=picture).components["area"].item()
+    assert 0.03 < area < 96 * 400 / 512**2
+
+
+def test_overlapping_boxes_count_once():
+    assert covered([[(0, 0), (5, 10)], [(0, 0), (5, 10)]], (10, 10)) == 0.5
+    assert covered([[(-5, -5), (5, 5)], [(8, 8), (20, 20)]], (10, 10)) == pytest.approx(0.29)
+    assert covered([], (10, 10)) == 0.0

@@ -10,6 +10,7 @@ import torch
 from transformers import (
     BertTokenizer,
     BlipConfig,
+    BlipForConditionalGeneration,
     BlipForImageTextRetrieval,
     BlipForQuestionAnswering,
     BlipTextConfig,
@@ -17,6 +18,8 @@ from transformers import (
     BlipVisionModel,
 )
 from transformers.models.blip.modeling_blip_text import BlipTextModel
+
+from tests.tiny.clip import build_clip
 
 WORDS = [
     "[PAD]",
@@ -116,8 +119,16 @@ def build_blip(kind: type, folder: Path) -> Path:
     return folder
 
 
+def _clip_beside(folder: Path) -> Path:
+    (folder / "clip").mkdir()
+    return build_clip(folder / "clip")
+
+
 SPECS = {
     "image_reward": lambda folder: f"image_reward:weights={build_image_reward(folder)}",
     "blip_itm": lambda folder: f"blip_itm:weights={build_blip(BlipForImageTextRetrieval, folder)}",
+    "captioning_alignment": lambda folder: (
+        f"captioning_alignment:weights={build_blip(BlipForConditionalGeneration, folder)},clip={_clip_beside(folder)}"
+    ),
     "blip_vqa": lambda folder: f"blip_vqa:weights={build_blip(BlipForQuestionAnswering, folder)}",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.tiny import blip, clip, judge
+from tests.tiny import blip, clip, judge, vlm
 
 DETECTOR = '''
 def detect(pictures):
@@ -24,6 +24,7 @@ SPECS: dict[str, Callable[[Path], str]] = {
     **clip.SPECS,
     **blip.SPECS,
     **judge.SPECS,
+    **vlm.SPECS,
     "geneval": build_detector,
     "composite": lambda folder: "0.5*brightness+0.5*contrast",
 }
