@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 rewards_app = typer.Typer(help="List, explain and use rewards.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(rewards_app, name="rewards")
+cache_app = typer.Typer(help="Scores kept on disk.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(cache_app, name="cache")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
 Out = Annotated[Path, typer.Option(help="Run folder.")]
@@ -30,6 +32,11 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at --
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 GeneratorName = Annotated[str, typer.Option(help="Preset, pipeline folder or hub id.")]
 Prompts = Annotated[str | None, typer.Option(help="Prompt set, or text file with one prompt a line.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(help="Pictures, folders, globs, or tables (.csv, .jsonl, .parquet) with a column image.")
+]
+PicturePrompt = Annotated[list[str] | None, typer.Option(help="One prompt for all, or one a picture.")]
+BatchSize = Annotated[int, typer.Option(help="Pictures of one size scored at once.")]
 Guard = Annotated[list[str] | None, typer.Option(help="Reward never trained on, to watch; repeatable.")]
 
 
@@ -189,18 +196,79 @@ def rewards_info(name: Annotated[str, typer.Argument(help="A reward's name.")], 
     info_command(name, as_json=json)
 
 
-@rewards_app.command("score", epilog="Example: lasro rewards score --reward ocr sign.png --prompt 'a sign that says \"OPEN\"'")
+@rewards_app.command("score", epilog="Example: lasro rewards score pictures/ --reward ocr --reward aesthetic --out scores.csv")
 def rewards_score(
-    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
-    reward: Annotated[str, typer.Option(help="Reward spec.")],
-    prompt: Annotated[list[str] | None, typer.Option(help="One prompt for all, or one a picture.")] = None,
+    images: Pictures,
+    reward: Annotated[list[str], typer.Option(help="Reward spec; repeatable.")],
+    prompt: PicturePrompt = None,
     target: Annotated[list[str] | None, typer.Option(help="One target for all, or one a picture.")] = None,
+    reference: Annotated[list[Path] | None, typer.Option(help="One picture to compare with for all, or one each.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write a table: .csv, .jsonl or .parquet.")] = None,
+    batch_size: BatchSize = 16,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Remember scores, see lasro cache.")] = True,
+    json: Json = False,
+) -> int:
+    """Score pictures; exit code 1 if some could not be scored."""
+    from cli.commands.scoring import score_command
+
+    return score_command(
+        images,
+        rewards=reward,
+        prompts=prompt,
+        targets=target,
+        references=reference,
+        out=out,
+        batch_size=batch_size,
+        use_cache=cache,
+        as_json=json,
+    )
+
+
+@rewards_app.command("calibrate", epilog="Example: lasro rewards calibrate aesthetic --images pictures/")
+def rewards_calibrate(
+    reward: Annotated[str, typer.Argument(help="Reward spec.")],
+    images: Annotated[list[Path], typer.Option(help="As for score; repeatable.")],
+    prompt: PicturePrompt = None,
+    batch_size: BatchSize = 16,
     json: Json = False,
 ) -> None:
-    """Score pictures."""
-    from cli.commands.rewards import score_command
+    """Learn a reward's scale from your own pictures, for composites."""
+    from cli.commands.scoring import calibrate_command
 
-    score_command(images, reward=reward, prompts=prompt, targets=target, as_json=json)
+    calibrate_command(reward, images=images, prompts=prompt, batch_size=batch_size, as_json=json)
+
+
+@rewards_app.command("agreement", epilog="Example: lasro rewards agreement pickscore --preferences votes.csv")
+def rewards_agreement(
+    reward: Annotated[str, typer.Argument(help="Reward spec.")],
+    preferences: Annotated[
+        Path, typer.Option(help="CSV, JSONL or Parquet with columns better, worse (pictures) and, if needed, prompt.")
+    ],
+    batch_size: BatchSize = 16,
+    json: Json = False,
+) -> None:
+    """How often a reward prefers what people preferred."""
+    from cli.commands.scoring import agreement_command
+
+    agreement_command(reward, preferences=preferences, batch_size=batch_size, as_json=json)
+
+
+@cache_app.command("info", epilog="Example: lasro cache info --json")
+def cache_info(json: Json = False) -> None:
+    """Where kept scores are, and how many."""
+    from cli.commands.scoring import cache_info_command
+
+    cache_info_command(as_json=json)
+
+
+@cache_app.command("clear", epilog="Example: lasro cache clear --reward ocr")
+def cache_clear(
+    reward: Annotated[str | None, typer.Option(help="Only the scores of this spec.")] = None, json: Json = False
+) -> None:
+    """Forget kept scores."""
+    from cli.commands.scoring import cache_clear_command
+
+    cache_clear_command(reward=reward, as_json=json)
 
 
 def main() -> int:

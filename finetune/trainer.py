@@ -113,8 +113,6 @@ class Trainer:
             score2 = self.surrogate.score(z2, conditioning, rng=rng)
         gain = config.z1_weight * self.objectives[0](score1).mean() + config.z2_weight * self.objectives[1](score2).mean()
         loss = self.trust.penalty(distance) - gain
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, self.step / max(1, config.warmup_steps))
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, config.max_grad_norm)

@@ -9,6 +9,7 @@ LasroError                  base of everything lasro raises on purpose; the CLI 
 │   ├── NotDifferentiableError  a gradient was asked of a reward that has none
 │   ├── MissingWeightsError a package or weight file the reward needs is not on this machine
 │   └── RewardFailedError   the reward raised, or returned something that is not one number an image
+├── CacheError              the score cache cannot be read or written
 └── (surrogate/errors.py and finetune/errors.py add their own branches)
 """
 
@@ -52,6 +53,10 @@ class MissingWeightsError(RewardError):
 
 class RewardFailedError(RewardError):
     """The reward raised, or returned something that is not one number an image."""
+
+
+class CacheError(LasroError):
+    """The score cache cannot be used."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from surrogate.distillation import build_surrogate
 from surrogate.sampling import LabelledLatents
 
 PROMPTS = [f"a {thing}" for thing in ("cat", "dog", "tree", "boat", "house", "car", "bird", "lamp")]
-CLIMB = {"warmup_steps": 0, "adapt_steps": 0, "learning_rate": 1e-2, "lora_targets": "all"}
+CLIMB = {"adapt_steps": 0, "learning_rate": 1e-2, "lora_targets": "all"}
 SMALL = {
     "batch_size": 4,
     "adapt_prompts": 2,

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import reward_zoo
+from benchmarks.rewards import word_pictures
 from reward_zoo.errors import MissingInputError, MissingWeightsError, RewardFailedError, SpecError
 from reward_zoo.rewards.ocr_engines import covered
 
@@ -48,7 +49,22 @@ def test_rapidocr_finds_text_in_a_large_picture(ocr):
     assert ocr(images=picture, targets=["MARKET"]).values.item() == 1.0
 
 
-@pytest.mark.skipif(importlib.util.find_spec("easyocr_en_models") is None, reason="EasyOCR's weights are not installed")
+EASYOCR = pytest.mark.skipif(
+    importlib.util.find_spec("easyocr_en_models") is None, reason="EasyOCR's weights are not installed"
+)
+
+
+@pytest.mark.parametrize("engine", ["rapidocr", pytest.param("easyocr", marks=EASYOCR)])
+def test_words_of_many_fonts_sizes_colours_and_rotations(engine):
+    """A dozen of them; `python -m benchmarks.rewards` reports on 48 and on speed."""
+    pictures, words = word_pictures(12)
+    reward = reward_zoo.load(f"ocr:engine={engine}")
+    whole = reward(images=pictures, targets=words)
+    assert whole.values.mean() > 0.95, whole.perceived
+    assert torch.equal(whole.values[3:4], reward(images=pictures[3], targets=words[3]).values)
+
+
+@EASYOCR
 def test_easyocr_reads_small_signs():
     scores = reward_zoo.load("ocr:engine=easyocr")(images=[render(word) for word in WORDS], targets=WORDS)
     assert scores.values.mean() > 0.9, scores.perceived
