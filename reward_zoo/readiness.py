@@ -34,10 +34,14 @@ def readiness(card: RewardCard) -> Readiness:
 
 
 def _present(weights: Weights) -> bool:
-    """Files of the hub are looked for; those that come in a package are there with it."""
-    return not weights.on_hub or is_local(weights.source, weights.file)
+    """Nothing is fetched to find out."""
+    if weights.in_package:
+        return find_spec(weights.source.split()[0]) is not None
+    return is_local(weights.source, weights.file)
 
 
 def _remedy(weights: Weights) -> str:
     size = f"{weights.bytes / 1e9:.1f} GB" if weights.bytes >= 1e9 else f"{weights.bytes / 1e6:.0f} MB"
+    if weights.in_package:
+        return f"{weights.file} ({size}): {weights.place_by_hand}"
     return f"{weights.source}: {weights.file} ({size}): fetched on first use, or put it at {weights.place_by_hand}"

@@ -21,14 +21,15 @@ def place_by_hand(repo: str, file: str = "") -> str:
     return "/".join(part for part in (f"${FOLDER_VARIABLE}", repo.replace("/", "--"), file) if part)
 
 
-def weight_file(repo: str, file: str, *, reward: str, given: str | None = None) -> Path:
+def weight_file(repo: str, file: str, *, reward: str, given: str | None = None, option: str = "weights") -> Path:
     """A weight file of a hub repository, on this machine.
 
     Args:
         repo: hub id, `ORG/NAME`.
         file: the file's path in that repository.
         reward: who asks, for the message.
-        given: the user's `weights=` option: the file itself, or a folder that holds it.
+        given: the user's option: the file itself, or a folder that holds it.
+        option: its name, for the message.
 
     Raises:
         MissingWeightsError: it is nowhere; the message says where to put it.
@@ -37,7 +38,7 @@ def weight_file(repo: str, file: str, *, reward: str, given: str | None = None) 
         path = Path(given).expanduser()
         path = path / Path(file).name if path.is_dir() else path
         if not path.is_file():
-            raise MissingWeightsError(f"{reward}: weights={given}: no file {path}; give {file} of {repo}, or its folder")
+            raise MissingWeightsError(f"{reward}: {option}={given}: no file {path}; give {file} of {repo}, or its folder")
         return path
     if (placed := _placed(repo, file)) is not None:
         return placed
@@ -46,7 +47,7 @@ def weight_file(repo: str, file: str, *, reward: str, given: str | None = None) 
     try:
         return Path(hf_hub_download(repo, file))
     except Exception as error:
-        raise _missing(reward, repo, file, error) from error
+        raise _missing(reward, repo, file, error, option=option) from error
 
 
 def weight_folder(repo: str, *, reward: str, given: str | None = None, patterns: tuple[str, ...] = ()) -> Path:
@@ -70,13 +71,47 @@ def weight_folder(repo: str, *, reward: str, given: str | None = None, patterns:
         raise _missing(reward, repo, "", error) from error
 
 
-def is_local(repo: str, file: str) -> bool:
-    """Whether a file of a hub repository is on this machine already; asks no network."""
-    if _placed(repo, file) is not None:
+def is_local(source: str, file: str) -> bool:
+    """Whether a file of a hub repository or of an https address is on this machine already; asks no network."""
+    if source.startswith("https://"):
+        return _placed("", file) is not None or _torch_hub_path(source).is_file()
+    if _placed(source, file) is not None:
         return True
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(repo, file), str)
+    return isinstance(try_to_load_from_cache(source, file), str)
+
+
+def address_file(address: str, *, reward: str, given: str | None = None, option: str = "weights") -> Path:
+    """`weight_file` for one published at a plain address; it is fetched into torch's download folder.
+
+    Raises:
+        MissingWeightsError: it is nowhere; the message says where to put it.
+    """
+    name = Path(address).name
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise MissingWeightsError(f"{reward}: {option}={given}: no file {path}; give {name} from {address}")
+        return path
+    if (placed := _placed("", name)) is not None:
+        return placed
+    path = _torch_hub_path(address)
+    if not path.is_file():
+        import torch
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(path), progress=False)
+        except Exception as error:
+            raise _missing(reward, "", name, error, source=address, option=option) from error
+    return path
+
+
+def _torch_hub_path(address: str) -> Path:
+    """Where torch keeps what it fetched, without importing it."""
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(home).expanduser() / "hub" / "checkpoints" / Path(address).name
 
 
 def _placed(repo: str, file: str) -> Path | None:
@@ -85,10 +120,12 @@ def _placed(repo: str, file: str) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _missing(reward: str, repo: str, file: str, error: Exception) -> MissingWeightsError:
+def _missing(
+    reward: str, repo: str, file: str, error: Exception, *, source: str = "", option: str = "weights"
+) -> MissingWeightsError:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    what = f"{repo}: {file}" if file else repo
+    what = source or (f"{repo}: {file}" if file else repo)
     return MissingWeightsError(
         f"{reward}: weights {what} are not on this machine and cannot be fetched ({reason}); "
-        f"put them at {place_by_hand(repo, file)}, or give weights=PATH"
+        f"put them at {place_by_hand(repo, file)}, or give {option}=PATH"
     )

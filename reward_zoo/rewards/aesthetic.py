@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reward_zoo.card import RewardCard
+from reward_zoo.card import RewardCard, Weights
 from reward_zoo.errors import MissingWeightsError
 from reward_zoo.models import frozen
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.rewards.clip import CLIP_L, SIGLIP, hub_weights
 from reward_zoo.rewards.clip_models import HubClip, HubSiglip, read_state
-from reward_zoo.rewards.downloads import torch_hub_file
-from reward_zoo.weights import is_local, place_by_hand, weight_file
+from reward_zoo.weights import address_file, place_by_hand, weight_file
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 
 HEAD = "trl-lib/ddpo-aesthetic-predictor"
 HEAD_FILE = "aesthetic-model.pth"
-HEAD_V25 = "discus0434/aesthetic-predictor-v2-5"
 HEAD_V25_FILE = "aesthetic_predictor_v2_5.pth"
-HEAD_V25_ADDRESS = f"https://github.com/{HEAD_V25}/raw/main/models/{HEAD_V25_FILE}"
+HEAD_V25 = f"https://github.com/discus0434/aesthetic-predictor-v2-5/raw/main/models/{HEAD_V25_FILE}"
 
 
 class Aesthetic(Reward):
@@ -44,7 +42,7 @@ class Aesthetic(Reward):
     )
 
     def __init__(self, *, weights: str | None = None, head: str | None = None) -> None:
-        file = head_file(HEAD, HEAD_FILE, reward=self.card.name, given=head)
+        file = weight_file(HEAD, HEAD_FILE, reward=self.card.name, given=head, option="head")
         self.model = HubClip(CLIP_L, reward=self.card.name, weights=weights)
         self.head = linear_head(file, (0, 2, 4, 6, 7), self.card.name)
 
@@ -68,35 +66,18 @@ class AestheticV25(Reward):
         license="AGPL-3.0 (head weights), Apache-2.0 (SigLIP)",
         weights=(
             hub_weights(SIGLIP, "model.safetensors", 3_510_000_000),
-            hub_weights(HEAD_V25, HEAD_V25_FILE, 5_300_000),
+            Weights(HEAD_V25, HEAD_V25_FILE, 5_300_000, place_by_hand("", HEAD_V25_FILE)),
         ),
     )
 
     def __init__(self, *, weights: str | None = None, head: str | None = None) -> None:
-        name = self.card.name
-        if head is not None or is_local(HEAD_V25, HEAD_V25_FILE):
-            file = head_file(HEAD_V25, HEAD_V25_FILE, reward=name, given=head)
-        else:
-            remedy = f"or at {place_by_hand(HEAD_V25, HEAD_V25_FILE)}, or give head=PATH"
-            file = torch_hub_file(HEAD_V25_ADDRESS, reward=name, remedy=remedy)
+        file = address_file(HEAD_V25, reward=self.card.name, given=head, option="head")
         self.model = HubSiglip(SIGLIP, reward=self.card.name, weights=weights)
         self.head = linear_head(file, (0, 2, 4, 6, 8), self.card.name)
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:
         """About 1 to 10."""
         return self.head.to(inputs.images.device)(self.model.embed_images(inputs.images))[:, 0]
-
-
-def head_file(repo: str, file: str, *, reward: str, given: str | None) -> Path:
-    """`weight_file` for the option `head=`.
-
-    Raises:
-        MissingWeightsError: it is nowhere.
-    """
-    try:
-        return weight_file(repo, file, reward=reward, given=given)
-    except MissingWeightsError as error:
-        raise MissingWeightsError(str(error).replace("weights=", "head=")) from error
 
 
 def linear_head(file: Path, numbers: tuple[int, ...], reward: str) -> nn.Module:

@@ -48,7 +48,7 @@ class HpsV3(Reward):
         weights=(
             hub_weights(HPS3, "HPSv3.safetensors", 16_500_000_000),
             hub_weights(QWEN2_VL, "tokenizer.json", 7_030_000),
-            Weights("hpsv3", "hpsv3/dataset/data_collator_qwen.py", 18_000, INSTALL),
+            Weights("hpsv3 (its wheel)", "hpsv3/dataset/data_collator_qwen.py", 18_000, INSTALL),
         ),
         components=("sigma",),
     )

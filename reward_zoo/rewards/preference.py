@@ -61,7 +61,10 @@ class HpsV2(Reward):
         prompt_token_limit=77,
         source="HPSv2 (Wu et al., 2023): cos, without the logit scale; its README multiplies by 100",
         license="Apache-2.0",
-        weights=tuple(hub_weights(HPS, file, 1_970_000_000) for file in HPS_FILES.values()),
+        weights=(
+            hub_weights(HPS, HPS_FILES["2.1"], 1_970_000_000),
+            replace(hub_weights(HPS, HPS_FILES["2.0"], 1_970_000_000), optional=True),
+        ),
         components=("prompt_truncated",),
     )
 

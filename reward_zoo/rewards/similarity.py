@@ -13,8 +13,7 @@ from reward_zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, center_crop, n
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.rewards.clip import CLIP_L, hub_weights
 from reward_zoo.rewards.clip_models import MODEL_FILES, HubClip, load_model, read_state, unit
-from reward_zoo.rewards.downloads import torch_hub_file
-from reward_zoo.weights import weight_folder
+from reward_zoo.weights import address_file, place_by_hand, weight_folder
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +91,7 @@ class LpipsSimilarity(Reward):
         image_size="as it is, but at least 64×64; the reference is brought to the image's size",
         source="LPIPS (Zhang et al., 2018), AlexNet, v0.1",
         license="BSD-2-Clause (lpips), BSD-3-Clause (torchvision)",
-        weights=(Weights("torchvision", Path(ALEXNET).name, 244_000_000, "$TORCH_HOME/hub/checkpoints, or weights=FILE"),),
+        weights=(Weights(ALEXNET, Path(ALEXNET).name, 244_000_000, place_by_hand("", Path(ALEXNET).name)),),
         requires=("lpips",),
         extra="iqa",
     )
@@ -105,9 +104,8 @@ class LpipsSimilarity(Reward):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lpips asks torchvision in an old way
             self.model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)  # the backbone is filled in below
-        name = self.card.name
-        file = Path(weights).expanduser() if weights else torch_hub_file(ALEXNET, reward=name, remedy="or give weights=FILE")
-        fill_alexnet(self.model.net, file, name)
+        file = address_file(ALEXNET, reward=self.card.name, given=weights)
+        fill_alexnet(self.model.net, file, self.card.name)
         frozen(self.model)
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:

@@ -46,9 +46,13 @@ def test_the_doctor_says_what_is_missing_and_where_it_goes(lasro, tmp_path, monk
     assert states["brightness"]["state"] == "ready"
     assert states["clip_score"]["state"] == "missing weights"
     assert "$LASRO_WEIGHTS/openai--clip-vit-large-patch14/model.safetensors" in states["clip_score"]["remedies"][0]
+    assert "hpsv3==1.0.0" in " ".join(states["hpsv3"]["remedies"])
+    assert "$LASRO_WEIGHTS/alexnet-owt-7be5be79.pth" in states["lpips_similarity"]["remedies"][0]
+    (tmp_path / "alexnet-owt-7be5be79.pth").touch()
     build_clip(tmp_path / "openai--clip-vit-large-patch14")
     _, found, _ = lasro("doctor", "--json")
-    assert next(item for item in found if item["name"] == "clip_score")["state"] == "ready"
+    states = {item["name"]: item["state"] for item in found}
+    assert states["clip_score"] == states["lpips_similarity"] == "ready"
 
 
 def test_the_doctor_names_the_extra_of_a_missing_package():

@@ -213,7 +213,7 @@ def test_a_missing_head_is_named(folder, tmp_path, monkeypatch):
         reward_zoo.load(f"aesthetic:weights={folder}")
     with pytest.raises(MissingWeightsError, match=r"aesthetic: head=no/such\.pth: no file"):
         reward_zoo.load(f"aesthetic:weights={folder},head=no/such.pth")
-    place = r"\$LASRO_WEIGHTS/discus0434--aesthetic-predictor-v2-5/aesthetic_predictor_v2_5\.pth, or give head=PATH"
+    place = r"\$LASRO_WEIGHTS/aesthetic_predictor_v2_5\.pth, or give head=PATH"
     with pytest.raises(MissingWeightsError, match=f"aesthetic_v2_5: weights https://github.com.*{place}"):
         reward_zoo.load("aesthetic_v2_5")
 

@@ -46,7 +46,7 @@ def test_a_wrong_alexnet_is_named(tmp_path):
 
 def test_a_missing_alexnet_names_its_place(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(MissingWeightsError, match=rf"cannot be fetched.*put them at {tmp_path}/hub/checkpoints/alexnet-owt"):
+    with pytest.raises(MissingWeightsError, match=r"cannot be fetched.*put them at \$LASRO_WEIGHTS/alexnet-owt"):
         reward_zoo.load("lpips_similarity")
 
 
