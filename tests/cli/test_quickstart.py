@@ -26,12 +26,20 @@ def test_the_readme_names_it():
     assert "uv run lasro quickstart" in [part.strip() for line in README.splitlines() for part in line.split("&&")]
 
 
-def test_quickstart_in_small(lasro, tmp_path, monkeypatch):
+def test_quickstart_in_small_and_the_same_twice(lasro, tmp_path, monkeypatch):
     monkeypatch.setattr("cli.commands.quickstart.DISTILL_STEPS", 2)
     small = shlex.split("quickstart --samples 64 --steps 2 --eval-samples 8 --json")
-    code, result, err = lasro(*small, "--out", tmp_path / "q")
-    assert code == 0, err
-    check_fields(result, tmp_path / "q")
+    results = []
+    for out in (tmp_path / "first", tmp_path / "second"):
+        code, result, err = lasro(*small, "--out", out)
+        assert code == 0, err
+        check_fields(result, out)
+        places = ("minutes", "run", "adapter", "samples")
+        results.append({key: value for key, value in result.items() if key not in places})
+        results[-1]["surrogate"].pop("folder")
+    assert results[0] == results[1]
+    weights = [(tmp_path / run / "adapter" / "pytorch_lora_weights.safetensors").read_bytes() for run in ("first", "second")]
+    assert weights[0] == weights[1]
 
 
 def test_quickstart_refuses_nonsense(lasro, tmp_path):
