@@ -138,6 +138,34 @@ def finetune(
     )
 
 
+@app.command(epilog="Example: lasro evaluate --surrogate runs/ocr/surrogate --json")
+def evaluate(
+    surrogate: Annotated[Path, typer.Option(help="Surrogate folder that lasro distill wrote.")],
+    generator: Annotated[str | None, typer.Option(help="Preset, folder or hub id.  [default: the surrogate's]")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="Adapter folder: evaluate on samples of the tuned generator.")] = None,
+    prompts: Annotated[str | None, typer.Option(help="Held-out prompts.  [default: the generator's own]")] = None,
+    max_prompts: Annotated[int, typer.Option(help="Prompts to use of them.")] = 96,
+    noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = 4,
+    gradient_samples: Annotated[int, typer.Option(help="Latents that take a step along the gradient.")] = 128,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Can a surrogate be trusted? Its order, calibration and gradient against the true reward, on held-out prompts."""
+    from cli.commands.evaluate import evaluate as run
+
+    run(
+        surrogate=surrogate,
+        generator=generator,
+        adapter=adapter,
+        prompts=prompts,
+        max_prompts=max_prompts,
+        noises=noises,
+        gradient_samples=gradient_samples,
+        seed=seed,
+        as_json=json,
+    )
+
+
 @app.command(epilog="Example: lasro generate --prompt 'a red sign that says \"OPEN\" in white' --out open.png")
 def generate(
     prompt: Annotated[list[str], typer.Option(help="What to paint; repeatable.")],

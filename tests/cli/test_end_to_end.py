@@ -44,6 +44,16 @@ def test_distill_finetune_generate(lasro, place, tiny_sdxl):
     pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, variant="fp16", dtype=torch.float32)
     pipeline.load_lora_weights(place / "f" / "adapter")
 
+    small = ["--prompts", place / "prompts.txt", "--max-prompts", 4, "--noises", 2, "--gradient-samples", 4, "--json"]
+    for more, name in ([], "evaluation.json"), (["--adapter", place / "f" / "adapter"], "evaluation_drifted.json"):
+        code, found, err = lasro("evaluate", "--surrogate", place / "d" / "surrogate", *small, *more)
+        assert code == 0, err
+        assert {"accuracy", "ceiling", "ci95"} <= set(found["pairwise"])
+        assert {"gain", "random_gain", "ci95"} <= set(found["gradient"])
+        assert found["labels"] == 48
+        assert found["reward_calls"] == 16 + 16 + 4 * 2 * 3
+        assert json.loads((place / "d" / "surrogate" / name).read_text())["verdict"] == found["verdict"]
+
     out = place / "picture.png"
     generate = ["generate", "--generator", tiny_sdxl, "--prompt", "a red cat", "--out", out]
     assert lasro(*generate, "--adapter", place / "f" / "adapter")[0] == 0

@@ -1,0 +1,95 @@
+"""`lasro evaluate`: can this surrogate be trusted, and how far may it be climbed?"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from cli.output import note, print_json, print_table, progress
+from reward_zoo.errors import SpecError
+
+
+def evaluate(
+    *,
+    surrogate: Path,
+    generator: str | None,
+    adapter: Path | None,
+    prompts: str | None,
+    max_prompts: int,
+    noises: int,
+    gradient_samples: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Roll out held-out prompts, ask the true reward, compare; writes SURROGATE/evaluation.json."""
+    for flag, value, least in (
+        ("max-prompts", max_prompts, 2),
+        ("noises", noises, 2),
+        ("gradient-samples", gradient_samples, 2),
+    ):
+        if value < least:
+            raise SpecError(f"--{flag} {value}: must be at least {least}")
+
+    import reward_zoo
+    from finetune.generators.pipeline import load_generator
+    from finetune.generators.preset import presets
+    from finetune.lora import load_lora
+    from finetune.prompts import load_prompts, prompts_of
+    from surrogate.evaluation import evaluate_surrogate, roll_out
+    from surrogate.folder import check_latent_space, load_surrogate
+    from surrogate.labelling import RewardMeter
+
+    began = time.time()
+    saved = load_surrogate(surrogate)
+    name = generator or saved.config["generator"]
+    texts = load_prompts(prompts) if prompts else prompts_of(presets().get(name), "eval_prompts", "--prompts")
+    reward = reward_zoo.load(saved.config["reward"])
+    loaded = load_generator(name)
+    check_latent_space(saved.surrogate, loaded)
+    if adapter is not None:
+        load_lora(loaded.pipeline, adapter)
+    meter = RewardMeter(reward)
+    with progress("roll out") as bar:
+        data = roll_out(loaded, meter, texts[:max_prompts], noises=noises, seed=seed, progress=bar)
+    note("asking the surrogate, and the true reward about its gradient")
+    found = evaluate_surrogate(
+        loaded, saved.surrogate, meter, data, margin=saved.config["margin"], gradient_count=gradient_samples, seed=seed
+    )
+    fidelity = surrogate / "fidelity.json"
+    labels = json.loads(fidelity.read_text()).get("labels") if fidelity.is_file() else None
+    result: dict[str, Any] = {
+        "surrogate": str(surrogate),
+        "reward": saved.config["reward"],
+        "generator": name,
+        "adapter": str(adapter) if adapter else None,
+        "labels": labels,
+        "samples": len(data.scores),
+        "reward_calls": meter.calls,
+        **found,
+        "minutes": (time.time() - began) / 60,
+    }
+    (surrogate / ("evaluation_drifted.json" if adapter else "evaluation.json")).write_text(json.dumps(result, indent=2))
+    print_json(result) if as_json else _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    pairwise, gradient = result["pairwise"], result["gradient"]
+    low, high = pairwise["ci95"]
+    rows = [
+        ("pairwise accuracy", f"{pairwise['accuracy']:.3f}  ({low:.3f} to {high:.3f}; ceiling {pairwise['ceiling']:.3f})"),
+        *((f"  {stage} alone", f"{value:.3f}") for stage, value in result["accuracy_by_stage"].items()),
+        *((f"  through noise t={time}", f"{value:.3f}") for time, value in result["accuracy_by_noise"].items()),
+        ("Spearman", f"{result['spearman']:.3f}"),
+    ]
+    rows += [
+        (
+            f"step of RMS {part['step']:g}",
+            f"true reward {part['gain']:+.3f}, random {part['random_gain']:+.3f} "
+            f"(difference {part['ci95'][0]:+.3f} to {part['ci95'][1]:+.3f})",
+        )
+        for part in gradient["by_step"]
+    ]
+    print_table(("measured on held-out prompts", ""), rows)
+    note(result["verdict"])
