@@ -174,6 +174,9 @@ def generate(
     adapter: Annotated[Path | None, typer.Option(help="Adapter folder that lasro finetune wrote.")] = None,
     num_inference_steps: Annotated[int, typer.Option(help="Network calls an image.")] = 2,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable, one picture each.  [default: 0]")] = None,
+    surrogate: Annotated[Path | None, typer.Option(help="Surrogate folder, for the two options below.")] = None,
+    best_of: Annotated[int, typer.Option(help="Keep the best of so many noises, by the surrogate.")] = 1,
+    optimize_noise: Annotated[int, typer.Option(help="Climb the surrogate in the noise by so many steps.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
 ) -> None:
     """Generate pictures, with or without an adapter."""
@@ -186,6 +189,9 @@ def generate(
         adapter=adapter,
         num_inference_steps=num_inference_steps,
         seeds=seed or [0],
+        surrogate=surrogate,
+        best_of=best_of,
+        optimize_noise=optimize_noise,
         overwrite=overwrite,
     )
 

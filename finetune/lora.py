@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,7 @@ def load_lora(pipeline: StableDiffusionXLPipeline, folder: str | Path) -> None:
     """
     if not (Path(folder) / WEIGHTS_FILE).is_file():
         raise GeneratorError(f"adapter {folder}: {WEIGHTS_FILE} is missing; give the adapter folder that lasro finetune wrote")
+    logging.getLogger("diffusers.loaders.lora_base").setLevel(logging.ERROR)  # that the text encoders have none is no news
     try:
         pipeline.load_lora_weights(str(folder), adapter_name=ADAPTER)
     except Exception as error:

@@ -60,6 +60,10 @@ def test_distill_finetune_generate(lasro, place, tiny_sdxl):
     with Image.open(out) as picture:
         assert picture.size == (128, 128)
     assert lasro(*generate)[0] == 2  # exists
+    for search in (["--best-of", 3], ["--optimize-noise", 2]):
+        code, _, err = lasro(*generate, "--overwrite", *search, "--surrogate", place / "d" / "surrogate")
+        assert code == 0, err
+        assert "surrogate score" in err
     assert lasro(*generate, "--overwrite", "--seed", 1, "--seed", 2)[0] == 0
 
 

@@ -80,6 +80,11 @@ MISTAKES = {
         "--prompts: this generator",
     ),
     "no steps": (["generate", "--prompt", "x", "--out", "x.png", "--num-inference-steps", "0"], "--num-inference-steps 0"),
+    "search without a surrogate": (["generate", "--prompt", "x", "--out", "x.png", "--best-of", "4"], "need --surrogate"),
+    "two searches": (
+        ["generate", "--prompt", "x", "--out", "x.png", "--best-of", "4", "--optimize-noise", "2"],
+        "exclude each other",
+    ),
     "picture that is no png": (["generate", "--prompt", "x", "--out", "x.gif"], ".png"),
     "missing adapter": (
         ["generate", "--generator", "{tiny}", "--prompt", "x", "--out", "{place}/x.png", "--adapter", "{place}"],
