@@ -31,7 +31,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what stands
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at --out.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 GeneratorName = Annotated[str, typer.Option(help="Preset, pipeline folder or hub id.")]
-Prompts = Annotated[str | None, typer.Option(help="Prompt set, or text file with one prompt a line.")]
+Prompts = Annotated[str | None, typer.Option(help="Prompt set, text file of a prompt a line, or table with a column prompt.")]
 Pictures = Annotated[
     list[Path], typer.Argument(help="Pictures, folders, globs, or tables (.csv, .jsonl, .parquet) with a column image.")
 ]

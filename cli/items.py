@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.tables import TABLE_SUFFIXES, TableError, column, read_table
-from reward_zoo.errors import ImageError
+from reward_zoo.errors import ImageError, TableError
 from reward_zoo.images import IMAGE_SUFFIXES, read_image
 from reward_zoo.prompts import broadcast
+from reward_zoo.tables import TABLE_SUFFIXES, column, read_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,6 +9,7 @@ LasroError                  base of everything lasro raises on purpose; the CLI 
 │   ├── NotDifferentiableError  a gradient was asked of a reward that has none
 │   ├── MissingWeightsError a package or weight file the reward needs is not on this machine
 │   └── RewardFailedError   the reward raised, or returned something that is not one number an image
+├── TableError              a table of pictures or prompts cannot be read, or lacks a column
 ├── CacheError              the score cache cannot be read or written
 └── (surrogate/errors.py and finetune/errors.py add their own branches)
 """
@@ -53,6 +54,10 @@ class MissingWeightsError(RewardError):
 
 class RewardFailedError(RewardError):
     """The reward raised, or returned something that is not one number an image."""
+
+
+class TableError(LasroError):
+    """A table cannot be read, or lacks a column."""
 
 
 class CacheError(LasroError):

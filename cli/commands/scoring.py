@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import reward_zoo
 from cli.items import Item, batches, gather, inputs_of
 from cli.output import note, print_json, print_table, progress
-from cli.tables import TableError, check_writable, column, read_table, write_table
+from cli.tables import check_writable, write_table
 from reward_zoo import calibration
 from reward_zoo.cache import ScoreCache, cached
-from reward_zoo.errors import RewardFailedError, SpecError
+from reward_zoo.errors import RewardFailedError, SpecError, TableError
+from reward_zoo.tables import column, read_table
 
 if TYPE_CHECKING:
     from reward_zoo import Reward

@@ -1,0 +1,70 @@
+"""Tables people bring: CSV, JSONL (or a JSON list) and Parquet, as lists of records."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reward_zoo.errors import TableError, did_you_mean
+
+TABLE_SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """A table's rows.
+
+    Raises:
+        TableError: no such file, not a table, or empty.
+    """
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet}
+    if path.suffix.lower() not in readers:
+        raise TableError(f"{path}: is no table; give {', '.join(TABLE_SUFFIXES)}")
+    try:
+        rows = readers[path.suffix.lower()](path)
+    except FileNotFoundError as error:
+        raise TableError(f"{path}: no such file") from error
+    except Exception as error:
+        raise TableError(f"{path}: cannot be read as {path.suffix[1:]} ({str(error).splitlines()[0]})") from error
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise TableError(f"{path}: the table holds no rows" if not rows else f"{path}: its rows are not records")
+    return rows
+
+
+def column(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) -> list[Any]:
+    """The values of the first of `names` that the table has.
+
+    Raises:
+        TableError: none of them is there, or a row lacks its value.
+    """
+    name = next((name for name in names if name in rows[0]), None)
+    if name is None:
+        raise TableError(f"{path}: no column {' or '.join(map(repr, names))}; {did_you_mean(names[0], rows[0])}")
+    for number, row in enumerate(rows, 1):
+        if row.get(name) in (None, ""):
+            raise TableError(f"{path}: row {number} has no {name!r}")
+    return [row[name] for row in rows]
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _read_json(path: Path) -> list[dict[str, Any]]:
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(rows, list):
+        raise TypeError("not a list of records")
+    return rows
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pylist()
