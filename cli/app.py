@@ -37,6 +37,11 @@ Pictures = Annotated[
 ]
 PicturePrompt = Annotated[list[str] | None, typer.Option(help="One prompt for all, or one a picture.")]
 BatchSize = Annotated[int, typer.Option(help="Pictures of one size scored at once.")]
+Samples = Annotated[int, typer.Option(help="Reward calls to spend on labels.")]
+Noises = Annotated[int, typer.Option(help="Initial noises a prompt.")]
+ExtraSteps = Annotated[
+    int | None, typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]")
+]
 Guard = Annotated[list[str] | None, typer.Option(help="Reward never trained on, to watch; repeatable.")]
 
 
@@ -57,23 +62,54 @@ def quickstart(
     run(out=out, seed=seed, **sizes, overwrite=overwrite, as_json=json)
 
 
-@app.command(epilog="Example: lasro distill --reward ocr --samples 9600 --out runs/ocr")
-def distill(
-    reward: Annotated[str, typer.Option(help="Reward spec: ocr, ocr:mode=exact, my/file.py:function …")],
+@app.command(epilog="Example: lasro label --reward ocr --samples 9600 --out runs/ocr-labels")
+def label(
+    reward: Annotated[str, typer.Option(help="Reward spec.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the store is its folder labels.")],
     generator: GeneratorName = "tiny-signs",
     prompts: Prompts = None,
+    samples: Samples = DistillConfig.samples,
+    noises: Noises = DistillConfig.noises,
+    extra_steps: ExtraSteps = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Collect labels of generated images, to train on later."""
+    from cli.commands.distill import label as run
+
+    run(
+        reward=reward,
+        generator=generator,
+        prompts=prompts,
+        out=out,
+        settings={"samples": samples, "noises": noises, "extra_steps": extra_steps, "seed": seed},
+        overwrite=overwrite,
+        resume=resume,
+        as_json=json,
+    )
+
+
+@app.command(epilog="Example: lasro distill --reward ocr --samples 9600 --out runs/ocr")
+def distill(
+    reward: Annotated[
+        str | None, typer.Option(help="Reward spec: ocr, ocr:mode=exact, my/file.py:function …  [default: that of --data]")
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Preset, pipeline folder or hub id.  [default: that of --data, else tiny-signs]")
+    ] = None,
+    prompts: Prompts = None,
+    data: Annotated[list[Path] | None, typer.Option(help="Train on labels that are there; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/REWARD]")] = None,
-    samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = DistillConfig.samples,
-    noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = DistillConfig.noises,
+    samples: Samples = DistillConfig.samples,
+    noises: Noises = DistillConfig.noises,
     depth: Annotated[str, typer.Option(help="How much of the UNet to keep: full or encoder.")] = DistillConfig.depth,
     steps: Annotated[
         int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")
     ] = DistillConfig.steps,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DistillConfig.learning_rate,
-    extra_steps: Annotated[
-        int | None,
-        typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]"),
-    ] = None,
+    extra_steps: ExtraSteps = None,
     hindsight: Annotated[
         float, typer.Option(help="Share of pictures also shown under another prompt, if the reward perceives; 0 is off.")
     ] = DistillConfig.hindsight,
@@ -90,6 +126,7 @@ def distill(
         reward=reward,
         generator=generator,
         prompts=prompts,
+        data=data or [],
         out=out,
         settings={**settings, "extra_steps": extra_steps, "hindsight": hindsight, "seed": seed},
         overwrite=overwrite,

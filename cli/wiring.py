@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from surrogate.fidelity import noise_ceiling
 from surrogate.folder import SavedSurrogate, save_surrogate
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, label
-from surrogate.sampling import ConditioningTable, read_store, split_by_prompt
+from surrogate.sampling import ConditioningTable, read_stores, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 
@@ -44,6 +46,18 @@ def margin_of(reward: reward_zoo.Reward, spread: float) -> float:
     return 0.2 if reward.card.range == (0.0, 1.0) else 0.5 * spread
 
 
+def run_label(
+    folder: Path, generator: SDXLGenerator, reward: reward_zoo.Reward, spec: str, prompts: Sequence[str], config: DistillConfig
+) -> tuple[LabelledStore, int]:
+    """Label what the store at `folder` lacks of `config.samples`; the store, and the reward calls it took."""
+    space = generator.latent_space.as_dict()
+    store = LabelledStore.create(folder, generator=generator.name, reward=absolute_spec(spec), latent_space=space)
+    meter, jobs = RewardMeter(reward), label_jobs(prompts, config)
+    with progress("label") as bar:
+        label(generator, meter, jobs, store, batch_size=config.label_batch_size, extra_steps=config.extra_steps, progress=bar)
+    return store, meter.calls
+
+
 def run_distill(
     run: RunFolder,
     generator: SDXLGenerator,
@@ -54,15 +68,24 @@ def run_distill(
 ) -> dict[str, Any]:
     """Label, train, measure, save: the result of `lasro distill`."""
     began = time.time()
-    space = generator.latent_space
-    store = LabelledStore.create(
-        run.path / "labels", generator=generator.name, reward=absolute_spec(spec), latent_space=space.as_dict()
-    )
-    meter = RewardMeter(reward)
-    jobs = label_jobs(prompts, config)
-    with progress("label") as bar:
-        label(generator, meter, jobs, store, batch_size=config.label_batch_size, extra_steps=config.extra_steps, progress=bar)
-    data = read_store(store)
+    store, calls = run_label(run.path / "labels", generator, reward, spec, prompts, config)
+    result = run_training(run, generator, reward, spec, [store], config)
+    result |= {"reward_calls": calls, "minutes": (time.time() - began) / 60}
+    run.save_summary(result)
+    return result
+
+
+def run_training(
+    run: RunFolder,
+    generator: SDXLGenerator,
+    reward: reward_zoo.Reward,
+    spec: str,
+    stores: Sequence[LabelledStore],
+    config: DistillConfig,
+) -> dict[str, Any]:
+    """Train on labels that are there, measure, save: the result of `lasro distill --data`."""
+    began = time.time()
+    data = read_stores(stores)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     held_out = held_out.rows(held_out.stages <= 2)  # fidelity is asked for where the generator will be tuned
     margin = margin_of(reward, data.scores.std().item())
@@ -88,12 +111,14 @@ def run_distill(
         margin,
     )
     fidelity |= {"labels": len(data), "held_out": len(held_out), "prompts": len(data.prompts), "step": distilled.step}
-    facts = {"reward": absolute_spec(spec), "generator": generator.name, "margin": margin, "labels": "../labels"}
-    save_surrogate(distilled.surrogate, run.path / "surrogate", fidelity=fidelity, distill=config.as_dict(), **facts)
+    folder = run.path / "surrogate"
+    labels = [os.path.relpath(store.folder, folder) for store in stores]
+    facts = {"reward": absolute_spec(spec), "generator": generator.name, "margin": margin, "labels": labels}
+    save_surrogate(distilled.surrogate, folder, fidelity=fidelity, distill=config.as_dict(), **facts)
     result = {
         "reward": spec,
-        "surrogate": str(run.path / "surrogate"),
-        "reward_calls": meter.calls,
+        "surrogate": str(folder),
+        "reward_calls": 0,
         "measuring_calls": referee.calls,
         **fidelity,
         "minutes": (time.time() - began) / 60,
@@ -118,7 +143,7 @@ def run_finetune(
     """Climb, evaluate before and after, export: the result of `lasro finetune`."""
     began = time.time()
     distilled = DistillConfig(**{**saved.config["distill"], "losses": tuple(saved.config["distill"]["losses"])})
-    old = read_store(LabelledStore.open(saved.labels)) if saved.labels else None
+    old = read_stores([LabelledStore.open(path) for path in saved.labels]) if saved.labels else None
     seeds = [derive_seed(0, "evaluation", index) for index in range(len(eval_prompts))]
     with progress("tune") as bar:
 

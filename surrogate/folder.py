@@ -27,10 +27,10 @@ class SavedSurrogate:
     folder: Path
 
     @property
-    def labels(self) -> Path | None:
-        """The labelled store it was trained on, if it still stands where it stood."""
-        path = self.folder / self.config.get("labels", "")
-        return path if (path / "meta.json").exists() else None
+    def labels(self) -> list[Path]:
+        """The labelled stores it was trained on, those that still stand where they stood."""
+        paths = [self.folder / path for path in self.config.get("labels", [])]
+        return [path for path in paths if (path / "meta.json").exists()]
 
 
 def save_surrogate(surrogate: Surrogate, folder: Path, *, fidelity: dict[str, Any], **facts: Any) -> None:  # noqa: ANN401

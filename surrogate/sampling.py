@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from surrogate.errors import LabelError
+from surrogate.errors import LabelError, StoreError
 from surrogate.store import LabelledStore
 from surrogate.types import Generator, TextConditioning
 
@@ -41,13 +42,20 @@ class LabelledLatents:
         return [self.prompts[group] for group in self.groups.tolist()]
 
 
-def read_store(store: LabelledStore) -> LabelledLatents:
-    """All valid labels of a store.
+def read_stores(stores: Sequence[LabelledStore]) -> LabelledLatents:
+    """All valid labels of some stores, which may be of several generators of one latent space.
 
     Raises:
+        StoreError: the stores are of several rewards or latent spaces.
         LabelError: no label is valid, or all scores are equal.
     """
-    labels, latents = store.labels(), store.latents()
+    for key in ("reward", "latent_space"):
+        values = {json.dumps(store.meta.get(key)): store for store in stores}
+        if len(values) > 1:
+            folders = " and ".join(str(store.folder) for store in list(values.values())[:2])
+            raise StoreError(f"{folders}: labels of several {key.replace('_', ' ')}s ({', '.join(values)}) do not mix")
+    labels = [label for store in stores for label in store.labels()]
+    latents = torch.cat([store.latents() for store in stores])
     prompts = list(dict.fromkeys(label.prompt for label in labels))
     number = {prompt: index for index, prompt in enumerate(prompts)}
     data = LabelledLatents(

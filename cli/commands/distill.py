@@ -1,21 +1,56 @@
-"""`lasro distill`: flags to settings, settings to a run."""
+"""`lasro label` and `lasro distill`: flags to settings, settings to a run."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.output import note, print_json
 from cli.run_folder import check_out, open_run
 from reward_zoo.errors import SpecError
 
+if TYPE_CHECKING:
+    from surrogate.store import LabelledStore
 
-def distill(
+
+def label(
     *,
     reward: str,
     generator: str,
     prompts: str | None,
+    out: Path,
+    settings: dict[str, Any],
+    overwrite: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Collect labels without training on them."""
+    check_out(out, overwrite=overwrite, resume=resume)
+    import reward_zoo
+    from cli.wiring import run_label
+    from finetune.generators.pipeline import load_generator
+    from surrogate.config import DistillConfig
+
+    config = DistillConfig(**_with_extra_steps(settings, generator))
+    texts, scorer, loaded = _prompts(prompts, generator), reward_zoo.load(reward), load_generator(generator)
+    with open_run(out, overwrite=overwrite, resume=resume) as run:
+        run.save_config({"reward": reward, "generator": generator, "prompts": prompts, **settings})
+        store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config)
+        result = {"store": str(store.folder), "labels": len(store.labels()), "reward_calls": calls, "run": str(out)}
+        run.save_summary(result)
+    if as_json:
+        print_json(result)
+    else:
+        note(f"{result['labels']} labels, {calls} reward calls; next: lasro distill --data {out}")
+
+
+def distill(
+    *,
+    reward: str | None,
+    generator: str | None,
+    prompts: str | None,
+    data: list[Path],
     out: Path | None,
     settings: dict[str, Any],
     overwrite: bool,
@@ -23,28 +58,35 @@ def distill(
     as_json: bool,
 ) -> None:
     """Check everything that can be checked, then run."""
-    out = out or Path("runs") / re.sub(r"\W+", "-", Path(reward).name).strip("-")
-    check_out(out, overwrite=overwrite, resume=resume)
+    if reward is None and not data:
+        raise SpecError("distill: give --reward SPEC, or --data of a store that has labels")
+    if data and prompts:
+        raise SpecError("--prompts and --data exclude each other: stores hold their prompts")
     if settings["depth"] not in ("full", "encoder"):
         raise SpecError(f"--depth {settings['depth']}: must be full or encoder")
+    if out is not None or reward is not None:  # else the store names the reward
+        out = out or _default_out(reward)
+        check_out(out, overwrite=overwrite, resume=resume)
 
     import reward_zoo
-    from cli.wiring import run_distill
+    from cli.wiring import run_distill, run_training
     from finetune.generators.pipeline import load_generator
-    from finetune.generators.preset import presets
-    from finetune.prompts import load_prompts, prompts_of
     from surrogate.config import DistillConfig
 
-    preset = presets().get(generator)
-    if settings["extra_steps"] is None:
-        settings["extra_steps"] = preset.extra_steps if preset else 0
-    config = DistillConfig(**settings)
-    texts = load_prompts(prompts) if prompts else prompts_of(preset, "prompts", "--prompts")
-    scorer = reward_zoo.load(reward)
-    loaded = load_generator(generator)
+    stores = [_open(path) for path in data]
+    reward = reward or stores[0].meta["reward"]
+    generator = generator or (stores[0].meta["generator"] if stores else "tiny-signs")
+    out = out or _default_out(reward)
+    config = DistillConfig(**_with_extra_steps(settings, generator))
+    texts = [] if stores else _prompts(prompts, generator)
+    scorer, loaded = reward_zoo.load(reward), load_generator(generator)
     with open_run(out, overwrite=overwrite, resume=resume) as run:
-        run.save_config({"reward": reward, "generator": generator, "prompts": prompts or preset.prompts, **config.as_dict()})
-        result = run_distill(run, loaded, scorer, reward, texts, config)
+        given = {"reward": reward, "generator": generator, "prompts": prompts, "data": [str(path) for path in data]}
+        run.save_config({**given, **config.as_dict()})
+        if stores:
+            result = run_training(run, loaded, scorer, reward, stores, config)
+        else:
+            result = run_distill(run, loaded, scorer, reward, texts, config)
     if as_json:
         print_json(result)
         return
@@ -54,3 +96,31 @@ def distill(
         f"Spearman {result['spearman']:.3f}, {result['reward_calls']} reward calls, {result['minutes']:.1f} minutes"
     )
     note(f"next: lasro finetune --surrogate {result['surrogate']}")
+
+
+def _default_out(reward: str) -> Path:
+    return Path("runs") / re.sub(r"\W+", "-", Path(reward).name).strip("-")
+
+
+def _with_extra_steps(settings: dict[str, Any], generator: str) -> dict[str, Any]:
+    """The preset's extra steps, unless the flag gives others."""
+    from finetune.generators.preset import presets
+
+    if settings["extra_steps"] is not None:
+        return settings
+    preset = presets().get(generator)
+    return {**settings, "extra_steps": preset.extra_steps if preset else 0}
+
+
+def _prompts(prompts: str | None, generator: str) -> list[str]:
+    from finetune.generators.preset import presets
+    from finetune.prompts import load_prompts, prompts_of
+
+    return load_prompts(prompts) if prompts else prompts_of(presets().get(generator), "prompts", "--prompts")
+
+
+def _open(path: Path) -> LabelledStore:
+    """The store in a run's folder, or the folder itself."""
+    from surrogate.store import LabelledStore
+
+    return LabelledStore.open(path / "labels" if (path / "labels" / "meta.json").is_file() else path)

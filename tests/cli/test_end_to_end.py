@@ -67,6 +67,23 @@ def test_distill_finetune_generate(lasro, place, tiny_sdxl):
     assert lasro(*generate, "--overwrite", "--seed", 1, "--seed", 2)[0] == 0
 
 
+def test_labels_first_and_training_later_is_the_same(lasro, place, tiny_sdxl):
+    common = ["--generator", tiny_sdxl, "--prompts", place / "prompts.txt", "--samples", 48, "--json"]
+    code, labelled, err = lasro("label", "--reward", f"{place}/own.py:light", *common, "--out", place / "l")
+    assert code == 0, err
+    assert (labelled["labels"], labelled["reward_calls"]) == (48, 48)
+    code, trained, err = lasro("distill", "--data", place / "l", "--steps", 4, "--out", place / "t", "--json")
+    assert code == 0, err
+    assert trained["reward_calls"] == 0
+    direct = json.loads((place / "d" / "summary.json").read_text())
+    assert trained["pairwise"] == direct["pairwise"]
+    weights = [(place / run / "surrogate" / "model.safetensors").read_bytes() for run in ("d", "t")]
+    assert weights[0] == weights[1]
+    tune = ["finetune", "--surrogate", place / "t" / "surrogate", "--prompts", place / "prompts.txt", "--steps", 1]
+    code, _, err = lasro(*tune, "--eval-prompts", place / "prompts.txt", "--batch-size", 2, "--out", place / "g")
+    assert code == 0, err
+
+
 def test_scores_of_files(lasro, place):
     Image.new("RGB", (20, 10), (255, 255, 255)).save(place / "white.png")
     Image.new("RGB", (10, 20), (0, 0, 0)).save(place / "black.png")

@@ -47,7 +47,10 @@ TUNE = ["finetune", "--prompts", "{place}/prompts.txt", "--eval-prompts", "{plac
 MISTAKES = {
     "unknown command": (["distil"], "No such command 'distil'. Did you mean 'distill'?"),
     "unknown option": (["distill", "--rewrad", "ocr"], "--rewrad"),
-    "missing option": (["distill"], "--reward"),
+    "missing option": (["finetune"], "--surrogate"),
+    "neither reward nor labels": (["distill"], "give --reward SPEC, or --data"),
+    "no labels there": (["distill", "--data", "{place}/exists"], "not a labelled store"),
+    "prompts and labels": (["distill", "--data", "{place}/exists", "--prompts", "signs-train"], "exclude each other"),
     "not a number": ([*DISTILL, "--reward", "ocr", "--steps", "many"], "--steps"),
     "unknown reward": ([*DISTILL, "--reward", "orc"], "unknown reward 'orc'; did you mean 'ocr'?"),
     "unknown reward option": ([*DISTILL, "--reward", "ocr:engin=x"], "no option 'engin'; did you mean 'engine'?"),

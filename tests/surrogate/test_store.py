@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from surrogate.errors import LabelError, StoreError
-from surrogate.sampling import prompt_batches, read_store, split_by_prompt
+from surrogate.sampling import prompt_batches, read_stores, split_by_prompt
 from surrogate.store import Label, LabelledStore
 
 META = {"generator": "g", "reward": "r", "latent_space": {"channels": 4}}
@@ -68,18 +68,32 @@ def test_constant_or_missing_scores_cannot_teach(tmp_path):
         store = LabelledStore.create(tmp_path / str(number), **META)
         store.append(*rows("a", scores))
         with pytest.raises(LabelError, match="same score"):
-            read_store(store)
+            read_stores([store])
+
+
+def test_stores_of_one_reward_mix_and_share_their_prompts(store, tmp_path):
+    other = LabelledStore.create(tmp_path / "other", **{**META, "generator": "another"})
+    other.append(*rows("p0", [0.1, 0.2]))
+    other.append(*rows("new", [0.3]))
+    data = read_stores([store, other])
+    assert len(data) == 18
+    assert data.prompts == ["p0", "p1", "p2", "p3", "p4", "new"]
+    assert (data.groups == 0).sum() == 5
+    strange = LabelledStore.create(tmp_path / "strange", **{**META, "reward": "another"})
+    strange.append(*rows("p0", [0.1]))
+    with pytest.raises(StoreError, match='labels of several rewards \\("r", "another"\\) do not mix'):
+        read_stores([store, strange])
 
 
 def test_the_split_is_by_prompt(store):
-    training, held_out = split_by_prompt(read_store(store), 0.4, torch.Generator().manual_seed(0))
+    training, held_out = split_by_prompt(read_stores([store]), 0.4, torch.Generator().manual_seed(0))
     assert len(set(held_out.row_prompts())) == 2
     assert not set(training.row_prompts()) & set(held_out.row_prompts())
     assert len(training) + len(held_out) == 15
 
 
 def test_batches_hold_all_latents_of_their_prompts(store):
-    data = read_store(store)
+    data = read_stores([store])
     batches = prompt_batches(data.groups, 2, torch.Generator().manual_seed(0))
     seen = [sorted(set(data.groups[next(batches)].tolist())) for _ in range(2)]
     assert all(len(names) == 2 for names in seen)
