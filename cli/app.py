@@ -10,7 +10,7 @@ import typer
 
 from cli.failures import run_guarded
 from finetune.config import FinetuneConfig
-from surrogate.config import DistillConfig
+from surrogate.config import LOSS_NAMES, DistillConfig
 
 app = typer.Typer(
     name="lasro",
@@ -109,6 +109,9 @@ def distill(
         int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")
     ] = DistillConfig.steps,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DistillConfig.learning_rate,
+    loss: Annotated[
+        list[str] | None, typer.Option(help=f"Repeatable, summed: {', '.join(LOSS_NAMES)}.  [default: the first and the last]")
+    ] = None,
     extra_steps: ExtraSteps = None,
     hindsight: Annotated[
         float, typer.Option(help="Share of pictures also shown under another prompt, if the reward perceives; 0 is off.")
@@ -122,6 +125,7 @@ def distill(
     from cli.commands.distill import distill as run
 
     settings = {"samples": samples, "noises": noises, "depth": depth, "steps": steps, "learning_rate": learning_rate}
+    settings |= {"losses": tuple(loss)} if loss else {}
     run(
         reward=reward,
         generator=generator,

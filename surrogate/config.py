@@ -8,6 +8,9 @@ from typing import Any, Literal
 from reward_zoo.errors import SpecError
 
 
+LOSS_NAMES = ("bradley-terry-all", "bradley-terry-extremes", "listwise", "regression")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig:
     """How a surrogate is labelled and trained.
@@ -38,6 +41,8 @@ class DistillConfig:
         for name in ("samples", "noises", "prompts_per_batch", "steps", "evaluate_every", "patience", "label_batch_size"):
             if getattr(self, name) < 1:
                 raise SpecError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
+        if not self.losses or set(self.losses) - set(LOSS_NAMES):
+            raise SpecError(f"--loss {', '.join(self.losses)}: give one or several of {', '.join(LOSS_NAMES)}")
         if self.noises < 2:
             raise SpecError(f"--noises {self.noises}: pairs need at least 2 noises a prompt")
         if self.extra_steps and not 3 <= self.extra_steps <= 50:

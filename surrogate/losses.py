@@ -38,6 +38,17 @@ def bradley_terry_extremes(predictions: torch.Tensor, scores: torch.Tensor, grou
     return torch.stack(losses).mean() if losses else predictions.sum() * 0
 
 
+def listwise(predictions: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """KL from softmax(scores) to softmax(predictions) in each group: ListNet's top-one loss (Cao et al. 2007)."""
+    losses = []
+    for group in groups.unique():
+        mine = groups == group
+        if scores[mine].min() < scores[mine].max():
+            want = scores[mine].log_softmax(0)
+            losses.append((want.exp() * (want - predictions[mine].log_softmax(0))).sum())
+    return torch.stack(losses).mean() if losses else predictions.sum() * 0
+
+
 def regression(predictions: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     """Squared error against the normalised scores: keeps how much better, not only which."""
     return F.mse_loss(predictions, scores)
@@ -46,5 +57,6 @@ def regression(predictions: torch.Tensor, scores: torch.Tensor, groups: torch.Te
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "bradley-terry-all": bradley_terry_all,
     "bradley-terry-extremes": bradley_terry_extremes,
+    "listwise": listwise,
     "regression": regression,
 }

@@ -72,6 +72,7 @@ MISTAKES = {
     "out is a file": ([*DISTILL, "--reward", "symmetry", "--out", "{place}/own.py"], "is a file"),
     "out cannot be written": ([*DISTILL, "--reward", "symmetry", "--out", "/proc/lasro"], "cannot write there"),
     "bad depth": ([*DISTILL, "--reward", "symmetry", "--depth", "half"], "--depth half"),
+    "unknown loss": ([*DISTILL, "--reward", "symmetry", "--loss", "hinge"], "--loss hinge"),
     "one noise": ([*DISTILL, "--reward", "symmetry", "--noises", "1"], "--noises 1"),
     "no surrogate": ([*TUNE, "--surrogate", "{place}/nowhere"], "config.json is missing"),
     "damaged surrogate": ([*TUNE, "--surrogate", "{place}/damaged"], "damaged"),

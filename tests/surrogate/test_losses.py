@@ -9,7 +9,9 @@ import math
 import pytest
 import torch
 
-from surrogate.losses import LOSSES, bradley_terry_all, bradley_terry_extremes, pairs_within, regression
+from reward_zoo.errors import SpecError
+from surrogate.config import LOSS_NAMES, DistillConfig
+from surrogate.losses import LOSSES, bradley_terry_all, bradley_terry_extremes, listwise, pairs_within, regression
 
 SCORES = torch.tensor([1.0, 0.0, 0.0, 0.5, 0.0])
 PREDICTIONS = torch.tensor([2.0, 1.0, 0.0, 0.0, 1.0])
@@ -39,6 +41,22 @@ def test_regression_is_mean_squared_error():
     assert regression(PREDICTIONS, SCORES, GROUPS).item() == pytest.approx((1 + 1 + 0 + 0.25 + 1) / 5)
 
 
+def test_listwise_is_the_divergence_of_the_softmaxes():
+    def kl(scores, predictions):
+        p, q = ([math.exp(x) / sum(map(math.exp, xs)) for x in xs] for xs in (scores, predictions))
+        return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+    want = (kl([1, 0, 0], [2, 1, 0]) + kl([0.5, 0], [0, 1])) / 2
+    assert listwise(PREDICTIONS, SCORES, GROUPS).item() == pytest.approx(want, rel=1e-5)
+    assert listwise(SCORES + 3, SCORES, GROUPS).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_settings_know_every_loss():
+    assert sorted(LOSSES) == sorted(LOSS_NAMES)
+    with pytest.raises(SpecError, match="--loss hinge: give one or several of bradley-terry-all"):
+        DistillConfig(losses=("hinge",))
+
+
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_descending_a_loss_learns_the_order(name):
     predictions = torch.zeros(5, requires_grad=True)
@@ -51,7 +69,7 @@ def test_descending_a_loss_learns_the_order(name):
     assert predictions[3] > predictions[4]
 
 
-@pytest.mark.parametrize("name", ["bradley-terry-all", "bradley-terry-extremes"])
+@pytest.mark.parametrize("name", ["bradley-terry-all", "bradley-terry-extremes", "listwise"])
 def test_all_ties_give_a_zero_loss_with_a_gradient(name):
     predictions = torch.zeros(4, requires_grad=True)
     loss = LOSSES[name](predictions, torch.ones(4), torch.zeros(4))
