@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from reward_zoo.errors import SpecError
 
-
 LOSS_NAMES = ("bradley-terry-all", "bradley-terry-extremes", "listwise", "regression")
 
 
