@@ -143,3 +143,7 @@ class SDXLGenerator:
         with torch.autocast(latents.device.type, torch.bfloat16, enabled=self.preset.bf16):
             images = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
+
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Images B×3×H×W in [0, 1] → scaled latents, with gradient; H and W are `image_size`."""
+        return self.vae.encode(images * 2 - 1).latent_dist.mean * self.vae.config.scaling_factor

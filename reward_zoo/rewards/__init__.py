@@ -36,6 +36,7 @@ BUILTIN = {
     "sharpness": "reward_zoo.rewards.structure:Sharpness",
     "siglip_score": "reward_zoo.rewards.clip:SiglipScore",
     "smoothness": "reward_zoo.rewards.structure:Smoothness",
+    "surrogate": "finetune.surrogate_reward:SurrogateReward",
     "symmetry": "reward_zoo.rewards.structure:Symmetry",
     "text_free": "reward_zoo.rewards.text:TextFree",
     "unified_reward": "reward_zoo.rewards.judge:UnifiedReward",

@@ -1,15 +1,10 @@
 """A table of mistakes: each is one line on stderr, exit code 2, and leaves nothing behind."""
 
 import pytest
-import torch
 
 from finetune.generators.pipeline import load_generator
-from surrogate.config import DistillConfig
-from surrogate.distillation import build_surrogate
-from surrogate.folder import save_surrogate
-from surrogate.sampling import LabelledLatents
-from tests.surrogate.test_model import FIDELITY
 from tests.tiny.sdxl import build_sdxl
+from tests.tiny.surrogate import build_folder
 
 OWN = """
 def raises(images): raise RuntimeError("no GPU")
@@ -31,12 +26,8 @@ def place(tmp_path_factory, tiny_sdxl):
     (folder / "exists").mkdir()
     (folder / "exists" / "file").write_text("mine")
     generator = load_generator(str(tiny_sdxl))
-    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""])
-    surrogate = build_surrogate(generator, data, DistillConfig(depth="encoder"))
-    facts = {"reward": f"{folder}/own.py:light", "generator": str(tiny_sdxl), "margin": 0.2, "labels": "../labels"}
-    facts["distill"] = DistillConfig().as_dict()
-    save_surrogate(surrogate, folder / "surrogate", fidelity=FIDELITY, **facts)
-    save_surrogate(surrogate, folder / "damaged", fidelity=FIDELITY, **facts)
+    for name in ("surrogate", "damaged"):
+        build_folder(folder / name, generator, reward=f"{folder}/own.py:light", name=str(tiny_sdxl))
     (folder / "damaged" / "model.safetensors").write_bytes(b"x")
     build_sdxl(folder / "wide", latent_channels=8)
     return folder

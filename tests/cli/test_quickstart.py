@@ -57,3 +57,4 @@ def test_quickstart_gains(lasro, tmp_path, seed):
     check_fields(result, tmp_path / "q")
     assert result["reward"]["after"] - result["reward"]["before"] >= 0.05
     assert result["reward"]["ci95"][0] > 0
+    assert result["surrogate"]["pairwise_accuracy"] >= 0.72

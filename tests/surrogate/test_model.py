@@ -6,19 +6,12 @@ import pytest
 import torch
 
 from surrogate.backbones.sdxl import SDXLBackbone
-from surrogate.config import DistillConfig
-from surrogate.distillation import build_surrogate
 from surrogate.errors import LatentSpaceError, SurrogateFolderError
 from surrogate.folder import check_latent_space, load_surrogate, save_surrogate
-from surrogate.sampling import LabelledLatents
 from surrogate.types import LatentSpace
+from tests.tiny.surrogate import FIDELITY, untrained
 
-FIDELITY = {
-    "pairwise": {"accuracy": 0.8, "ci95": [0.7, 0.9], "ceiling": 0.95, "margin": 0.2},
-    "spearman": 0.7,
-    "labels": 8,
-}
-FACTS = {"reward": "ocr", "generator": "tiny", "margin": 0.2, "labels": "../labels"}
+FACTS = {"reward": "ocr", "generator": "tiny", "margin": 0.2, "labels": ["../labels"]}
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +19,9 @@ def rollout(generator):
     return generator.rollout(["a cat", "a dog"], [1, 2])
 
 
-def make(generator, depth):
-    data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""])
-    return build_surrogate(generator, data, DistillConfig(depth=depth))
-
-
 @pytest.mark.parametrize("depth", ["encoder", "full"])
 def test_the_score_has_a_gradient_at_the_latents(generator, rollout, depth):
-    surrogate = make(generator, depth)
+    surrogate = untrained(generator, depth)
     latents = rollout.z2.clone().requires_grad_(True)
     scores = surrogate.score(latents, generator.encode(rollout.prompts))
     scores.sum().backward()
@@ -59,13 +47,13 @@ def test_the_full_backbone_is_the_unet(generator, rollout):
 
 
 def test_the_encoder_keeps_no_up_path(generator):
-    names = dict(make(generator, "encoder").backbone.unet.named_parameters())
+    names = dict(untrained(generator, "encoder").backbone.unet.named_parameters())
     assert any(name.startswith("mid_block") for name in names)
     assert not any(name.startswith(("up_blocks", "conv_out", "conv_norm_out")) for name in names)
 
 
 def test_distilling_leaves_the_generator_alone(generator):
-    surrogate = make(generator, "full")
+    surrogate = untrained(generator, "full")
     with torch.no_grad():
         for parameter in surrogate.backbone.parameters():
             parameter.zero_()
@@ -73,7 +61,7 @@ def test_distilling_leaves_the_generator_alone(generator):
 
 
 def test_a_row_scores_the_same_alone(generator, rollout):
-    surrogate = make(generator, "full").eval()
+    surrogate = untrained(generator, "full").eval()
     conditioning = generator.encode(rollout.prompts)
     with torch.no_grad():
         both = surrogate.score(rollout.z2, conditioning)
@@ -83,21 +71,21 @@ def test_a_row_scores_the_same_alone(generator, rollout):
 
 @pytest.mark.parametrize("depth", ["encoder", "full"])
 def test_a_saved_surrogate_comes_back(generator, rollout, tmp_path, depth):
-    surrogate = make(generator, depth)
+    surrogate = untrained(generator, depth)
     save_surrogate(surrogate, tmp_path, fidelity=FIDELITY, **FACTS)
     again = load_surrogate(tmp_path)
     conditioning = generator.encode(rollout.prompts)
     with torch.no_grad():
         assert torch.equal(surrogate.eval().score(rollout.z2, conditioning), again.surrogate.score(rollout.z2, conditioning))
     assert again.config["reward"] == "ocr"
-    assert again.labels is None
+    assert again.labels == []  # they stand nowhere
     assert "0.800" in (tmp_path / "README.md").read_text()
 
 
 def test_a_bad_folder_says_what_is_wrong(generator, tmp_path):
     with pytest.raises(SurrogateFolderError, match=r"config.json is missing"):
         load_surrogate(tmp_path)
-    save_surrogate(make(generator, "encoder"), tmp_path, fidelity=FIDELITY, **FACTS)
+    save_surrogate(untrained(generator, "encoder"), tmp_path, fidelity=FIDELITY, **FACTS)
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:1000])
     with pytest.raises(SurrogateFolderError, match="damaged"):
@@ -109,7 +97,7 @@ def test_a_bad_folder_says_what_is_wrong(generator, tmp_path):
 
 
 def test_another_latent_space_is_refused(generator):
-    surrogate = make(generator, "encoder")
+    surrogate = untrained(generator, "encoder")
     check_latent_space(surrogate, generator)
     surrogate.latent_space = LatentSpace(16, 16, 16, 0.36)
     with pytest.raises(LatentSpaceError, match=r"16 scaled by 0\.36"):

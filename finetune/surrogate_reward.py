@@ -1,0 +1,45 @@
+"""`surrogate:PATH`: a distilled surrogate as a reward of pictures again, with a gradient to the pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reward_zoo.card import RewardCard
+from reward_zoo.reward import Reward, RewardInputs
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SurrogateReward(Reward):
+    """Pictures go through the VAE of the generator the surrogate was distilled on, prompts through its text encoders."""
+
+    card = RewardCard(
+        name="surrogate",
+        summary="a distilled surrogate as a reward: surrogate:path=runs/ocr/surrogate",
+        range=(float("-inf"), float("inf")),
+        typical=(0.5, 0.3),
+        differentiable=True,
+        needs=("prompt",),
+        image_size="any; resized to what its generator paints",
+        source="a folder that lasro distill wrote; its README.md says how well it knows its teacher",
+        license="that of the teacher and of the generator",
+    )
+
+    def __init__(self, *, path: str, generator: str | None = None) -> None:
+        from finetune.generators.pipeline import load_generator
+        from surrogate.folder import check_latent_space, load_surrogate
+
+        saved = load_surrogate(Path(path))
+        self.generator = load_generator(generator or saved.config["generator"])
+        check_latent_space(saved.surrogate, self.generator)
+        self.surrogate = saved.surrogate.requires_grad_(False)
+
+    def score(self, inputs: RewardInputs) -> torch.Tensor:
+        """The surrogate's estimate of the true reward, in its units."""
+        from reward_zoo.preprocessing import resize
+
+        images = resize(inputs.images, *self.generator.image_size)
+        latents = self.generator.encode_images(images)
+        return self.surrogate.score(latents, self.generator.encode(inputs.prompts))
