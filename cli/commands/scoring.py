@@ -42,7 +42,7 @@ def score_command(
     records = score_items(items, scorers, batch_size=batch_size)
     failed = sum(record["score"] is None for record in records)
     if failed == len(records):
-        raise RewardFailedError(records[0]["error"])
+        raise RewardFailedError(f"{records[0]['image']}: {records[0]['error']}")
     if out is not None:
         write_table(out, records)
     if as_json:
@@ -73,7 +73,8 @@ def score_items(items: Sequence[Item], rewards: dict[str, Reward], *, batch_size
         for batch in batches(items, batch_size):
             if isinstance(batch, tuple):
                 row, error = batch
-                found |= {(row, spec): {"score": None, "error": str(error)} for spec in rewards}
+                reason = str(error).removeprefix(f"{items[row].image}: ")
+                found |= {(row, spec): {"score": None, "error": reason} for spec in rewards}
             else:
                 for spec, reward in rewards.items():
                     given = inputs_of([items[row] for row in batch.rows])
