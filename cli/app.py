@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -328,6 +329,25 @@ def rewards_agreement(
     agreement_command(reward, preferences=preferences, batch_size=batch_size, as_json=json)
 
 
+@rewards_app.command("check", epilog="Example: lasro rewards check my_rewards.py:left_dark")
+def rewards_check(reward: Annotated[str, typer.Argument(help="Reward spec.")], json: Json = False) -> int:
+    """Does a reward keep what every reward promises? Exit code 1 if not."""
+    from cli.commands.own_rewards import check_command
+
+    return check_command(reward, as_json=json)
+
+
+@rewards_app.command("new", epilog="Example: lasro rewards new left_dark")
+def rewards_new(
+    name: Annotated[str, typer.Argument(help="Name of the reward, a Python name.")],
+    out: Annotated[Path | None, typer.Option(help="File to write.  [default: NAME.py]")] = None,
+) -> None:
+    """Write a commented starter file for a reward of your own."""
+    from cli.commands.own_rewards import new_command
+
+    new_command(name, out=out)
+
+
 @cache_app.command("info", epilog="Example: lasro cache info --json")
 def cache_info(json: Json = False) -> None:
     """Where kept scores are, and how many."""
@@ -347,18 +367,20 @@ def cache_clear(
 
 
 def main() -> int:
-    """Entry point: the exit code is 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Entry point: the exit code is the command's, 2 for a user's mistake, 130 for Ctrl-C."""
     code: list[int] = []
 
     def command() -> None:
         result = app(standalone_mode=False)
         code.append(result if isinstance(result, int) else 0)
 
-    try:
-        failed = run_guarded(command)
-    except Exception as error:
-        if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
-            raise
-        print(f"error: {error.format_message()}", file=sys.stderr)  # a usage error of typer's
-        return 2
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        try:
+            failed = run_guarded(command)
+        except Exception as error:
+            if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
+                raise
+            print(f"error: {error.format_message()}", file=sys.stderr)  # a usage error of typer's
+            return 2
     return failed or (code[0] if code else 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from reward_zoo.card import RewardCard
 from reward_zoo.reward import Reward, RewardInputs
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 class SurrogateReward(Reward):
     """Pictures go through the VAE of the generator the surrogate was distilled on, prompts through its text encoders."""
 
+    argument: ClassVar[str] = "path"
     card = RewardCard(
         name="surrogate",
-        summary="a distilled surrogate as a reward: surrogate:path=runs/ocr/surrogate",
+        summary="a distilled surrogate as a reward: surrogate:runs/ocr/surrogate",
         range=(float("-inf"), float("inf")),
         typical=(0.5, 0.3),
         differentiable=True,

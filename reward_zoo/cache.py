@@ -1,7 +1,7 @@
 """Scores kept on disk, so that the same picture is never judged twice by the same reward.
 
 One SQLite file, `$LASRO_CACHE/scores.sqlite` (default ~/.cache/lasro). A key is a hash of the reward's identity (spec, card
-version, the bytes of a user's own code, size and time of weight files given by path), the pixels, prompt, target, metadata and
+version, the bytes of a user's own code, size and time of files that the spec names), the pixels, prompt, target, metadata and
 reference; failed items are not kept. SQLite's locks make it safe for several processes.
 """
 
@@ -24,6 +24,7 @@ from reward_zoo.function import FunctionReward
 from reward_zoo.loading import absolute_spec, load
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.scores import Scores
+from reward_zoo.spec import NamedSpec, parse_spec
 
 LOCK_SECONDS = 60.0  # how long a process waits for another's write
 SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, reward TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID"
@@ -157,8 +158,10 @@ def identity(reward: Reward, spec: str) -> str:
     code = reward.function if isinstance(reward, FunctionReward) else type(reward)
     own = None if (code.__module__ or "").startswith("reward_zoo.") else inspect.getsourcefile(code)
     source = hashlib.blake2b(Path(own).read_bytes()).hexdigest() if own else ""
-    values = [part.partition("=")[2] for part in spec.partition(":")[2].split(",")]
-    files = [file for value in values if value and (path := Path(value).expanduser()).exists() for file in _files(path)]
+    parsed = parse_spec(spec)
+    given = [*parsed.options.values(), parsed.argument] if isinstance(parsed, NamedSpec) else []
+    paths = [Path(text).expanduser() for value in given for text in (value, value.rpartition(":")[0]) if text]
+    files = [file for path in paths if path.exists() for file in _files(path)]
     stamps = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     return json.dumps([absolute_spec(spec), reward.card.name, reward.card.version, source, stamps])
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from reward_zoo import calibration
 from reward_zoo.card import RewardCard
@@ -88,6 +88,8 @@ AGGREGATIONS: dict[str, Callable[[Sequence[Member], Sequence[torch.Tensor]], tor
 class Composite(Reward):
     """Members combined by an aggregation; each member's own score is a component. One failed member fails the item."""
 
+    written: ClassVar[str] = "by its members, as 0.7*ocr+0.3*aesthetic or min(ocr+aesthetic)"
+
     card = RewardCard(
         name="composite",
         summary="several rewards as one: 0.7*ocr+0.3*aesthetic; also min(…), product(…), rank(…), raw(…)",
@@ -130,3 +132,18 @@ class Composite(Reward):
 
     def _images(self, member: Member, images: torch.Tensor) -> torch.Tensor:
         return images if member.reward.card.differentiable else images.detach()
+
+
+class Normalized(Composite):
+    """A composite of one: a card of its own for the list."""
+
+    written: ClassVar[str] = "around its reward, as normalized(ocr)"
+    card = RewardCard(
+        name="normalized",
+        summary="one reward as a z-score, by your calibration or its card: normalized(ocr)",
+        range=(float("-inf"), float("inf")),
+        typical=(0.0, 1.0),
+        differentiable=True,
+        source="(score − mean) / spread; differentiable if the reward is",
+        license="Apache-2.0; the reward's own applies to its scores",
+    )

@@ -8,7 +8,8 @@ LasroError                  base of everything lasro raises on purpose; the CLI 
 │   ├── MissingInputError   a prompt, target or metadata the reward needs is not there
 │   ├── NotDifferentiableError  a gradient was asked of a reward that has none
 │   ├── MissingWeightsError a package or weight file the reward needs is not on this machine
-│   └── RewardFailedError   the reward raised, or returned something that is not one number an image
+│   ├── RewardFailedError   the reward raised, or returned something that is not one number an image
+│   └── ProtocolError       a server or client does not speak lasro's protocol
 ├── TableError              a table of pictures or prompts cannot be read, or lacks a column
 ├── CacheError              the score cache cannot be read or written
 └── (surrogate/errors.py and finetune/errors.py add their own branches)
@@ -54,6 +55,10 @@ class MissingWeightsError(RewardError):
 
 class RewardFailedError(RewardError):
     """The reward raised, or returned something that is not one number an image."""
+
+
+class ProtocolError(RewardError):
+    """A server or client does not speak lasro's protocol, or another version of it."""
 
 
 class TableError(LasroError):

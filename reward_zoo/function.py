@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from reward_zoo.card import RewardCard
 from reward_zoo.errors import SpecError
@@ -18,6 +18,16 @@ class FunctionReward(Reward):
 
     Unless a card is given, one is made from the signature: `prompts` and `targets` without a default are needs.
     """
+
+    written: ClassVar[str] = "as FILE.py:FUNCTION or MODULE:ATTRIBUTE"
+    card = RewardCard(
+        name="callable",
+        summary="a function or class of your own: my_rewards.py:left_dark, my_package.rewards:left_dark",
+        range=(float("-inf"), float("inf")),
+        typical=(0.0, 1.0),
+        source="yours; lasro rewards new NAME writes a starter",
+        license="the user's own",
+    )
 
     def __init__(self, function: Callable[..., Any], *, name: str, card: RewardCard | None = None) -> None:
         parameters = inspect.signature(function).parameters
@@ -42,5 +52,6 @@ class FunctionReward(Reward):
         )
 
     def score(self, inputs: RewardInputs) -> Any:  # noqa: ANN401 - checked by Reward.__call__
-        """Call the function with what it asked for."""
-        return self.function(**{argument: getattr(inputs, argument) for argument in self.arguments})
+        """Call the function with what it asked for; the images are a copy, for people write into what they get."""
+        given = {argument: getattr(inputs, argument) for argument in self.arguments}
+        return self.function(**given | {"images": inputs.images.clone()})

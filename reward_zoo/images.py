@@ -43,7 +43,7 @@ def as_images(images: Any) -> torch.Tensor:  # noqa: ANN401 - the one place that
 
 
 def read_image(path: str | Path) -> Any:  # noqa: ANN401 - a PIL image; PIL is imported late
-    """Open a picture as PIL RGB.
+    """Open a picture as PIL RGB: upright by its EXIF, transparent parts on white, 16 bits a channel brought to 8.
 
     Raises:
         ImageError: no such file, or not a picture.
@@ -52,9 +52,11 @@ def read_image(path: str | Path) -> Any:  # noqa: ANN401 - a PIL image; PIL is i
 
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return _as_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file") from error
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
     except Exception as error:
         raise ImageError(f"{path}: not a readable picture ({error})") from error
 
@@ -64,6 +66,25 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     return (images.detach().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
+def _as_rgb(image: Any) -> Any:  # noqa: ANN401 - PIL images
+    """Pillow's own conversion drops transparency and cuts 16-bit grey at 255."""
+    from PIL import Image
+
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.int64)
+        if deep.min() < 0 or deep.max() > 65535:
+            raise ImageError(f"images: mode {image.mode} with values from {deep.min()} to {deep.max()} is not 16-bit grey")
+        return Image.fromarray(np.round(deep / 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError(
+            "images: a picture of floats (mode F) is ambiguous; give 8 or 16 bits a channel, or a tensor in [0, 1]"
+        )
+    return image.convert("RGB")
+
+
 def _single(image: Any) -> torch.Tensor:  # noqa: ANN401
     import torch
     from PIL import Image
@@ -71,7 +92,7 @@ def _single(image: Any) -> torch.Tensor:  # noqa: ANN401
     if isinstance(image, (str, Path)):
         image = read_image(image)
     if isinstance(image, Image.Image):
-        image = np.asarray(image.convert("RGB"))
+        image = np.asarray(_as_rgb(image))
     if isinstance(image, np.ndarray):
         return _from_array(image)[0]
     if isinstance(image, torch.Tensor):

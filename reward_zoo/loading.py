@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 from reward_zoo.composite import AGGREGATIONS, Composite, Member
 from reward_zoo.errors import SpecError
 from reward_zoo.options import typed_options
 from reward_zoo.registry import find_factory, reward_factory
+from reward_zoo.remote import Remote
 from reward_zoo.reward import Reward
-from reward_zoo.spec import ObjectSpec, parse_composite, parse_spec
+from reward_zoo.spec import NamedSpec, ObjectSpec, RemoteSpec, parse_composite, parse_spec
 from reward_zoo.user_code import load_attribute
 
 
@@ -27,13 +30,29 @@ def load(spec: str | Reward) -> Reward:
         members = [Member(part, load(part), weight) for weight, part in several.members]
         return Composite(members, aggregation=several.aggregation, spec=spec)
     parsed = parse_spec(spec)
+    if isinstance(parsed, RemoteSpec):
+        return Remote(parsed.url)
     if isinstance(parsed, ObjectSpec):
         target = load_attribute(parsed.where, parsed.attribute)
         return target if isinstance(target, Reward) else reward_factory(target, name=parsed.attribute)()
     factory = find_factory(parsed.name)
-    if factory is Composite:
-        raise SpecError("composite: is written by its members, as 0.7*ocr+0.3*aesthetic or min(ocr+aesthetic)")
-    return factory(**typed_options(factory, parsed.options, f"reward {parsed.name}"))
+    if written := getattr(factory, "written", ""):
+        raise SpecError(f"{parsed.name}: is written {written}")
+    return factory(**typed_options(factory, _options(parsed, factory), f"reward {parsed.name}"))
+
+
+def _options(parsed: NamedSpec, factory: Callable[..., Reward]) -> dict[str, str]:
+    """The options, the argument among them under its name."""
+    name = getattr(factory, "argument", "")
+    if parsed.argument and not name:
+        raise SpecError(f"reward {parsed.name}: option {parsed.argument!r} is not name=value")
+    given = {**({name: parsed.argument} if parsed.argument else {}), **parsed.options}
+    named = [p for p in inspect.signature(factory).parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    missing = [p.name.rstrip("_") for p in named if p.default is p.empty and p.name.rstrip("_") not in given]
+    if missing and isinstance(factory, type):
+        example = f"{parsed.name}:{name.upper() or 'option=value'}" + "".join(f"?{key}=…" for key in missing if key != name)
+        raise SpecError(f"reward {parsed.name}: {' and '.join(missing)} must be given; write {example}")
+    return given
 
 
 def absolute_spec(spec: str) -> str:

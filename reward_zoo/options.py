@@ -23,8 +23,9 @@ def typed_options(factory: Callable[..., Any], options: Mapping[str, str], owner
     hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     typed = {}
     for key, text in options.items():
+        key = f"{key}_" if f"{key}_" in parameters else key  # class= is class_ in Python
         if key not in parameters:
-            valid = ", ".join(parameters) or "it takes none"
+            valid = ", ".join(name.rstrip("_") for name in parameters) or "it takes none"
             raise SpecError(f"{owner}: no option {key!r}; {did_you_mean(key, parameters)} (options: {valid})")
         typed[key] = _convert(text, hints.get(key, str), f"{owner}: option {key}={text!r}")
     return typed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
@@ -13,6 +14,7 @@ from reward_zoo.errors import RewardError, UnknownRewardError, did_you_mean
 from reward_zoo.function import FunctionReward
 from reward_zoo.reward import Reward
 from reward_zoo.rewards import BUILTIN
+from reward_zoo.user_code import load_attribute
 
 ENTRY_POINT_GROUP = "lasro.rewards"
 _registered: dict[str, Callable[..., Reward]] = {}
@@ -47,7 +49,17 @@ def reward_factory(target: Any, *, name: str, card: RewardCard | None = None) ->
 
 @cache
 def _plugins() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    """Addresses by name of what installed packages bring; a name that is taken is warned of and left out."""
+    found: dict[str, str] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name in BUILTIN or point.name in found:
+            package = point.dist.name if point.dist else point.value
+            warnings.warn(
+                f"reward name {point.name!r} is taken; the one of {package} ({point.value}) is left out", stacklevel=2
+            )
+        else:
+            found[point.name] = point.value
+    return found
 
 
 def known_rewards() -> list[str]:
@@ -60,6 +72,7 @@ def find_factory(name: str) -> Callable[..., Reward]:
 
     Raises:
         UnknownRewardError: no such name.
+        RewardError: an installed package brings it, but it cannot be imported.
     """
     if name in _registered:
         return _registered[name]
@@ -67,7 +80,12 @@ def find_factory(name: str) -> Callable[..., Reward]:
     if address is None:
         raise UnknownRewardError(f"unknown reward {name!r}; {did_you_mean(name, known_rewards())}")
     module, _, attribute = address.partition(":")
-    return reward_factory(getattr(importlib.import_module(module), attribute), name=name)
+    if name in BUILTIN:
+        return reward_factory(getattr(importlib.import_module(module), attribute), name=name)
+    try:
+        return reward_factory(load_attribute(module, attribute), name=name)
+    except RewardError as error:
+        raise RewardError(f"reward {name!r} of an installed package cannot be used: {error}; mend or remove it") from error
 
 
 def card_of(name: str) -> RewardCard:
@@ -81,5 +99,13 @@ def card_of(name: str) -> RewardCard:
 
 
 def list_rewards() -> list[RewardCard]:
-    """The cards of all registered rewards, by name."""
-    return [card_of(name) for name in known_rewards()]
+    """The cards of all registered rewards, by name; what an installed package brings broken is warned of and left out."""
+    cards = []
+    for name in known_rewards():
+        try:
+            cards.append(card_of(name))
+        except RewardError as error:
+            if name in BUILTIN or name in _registered:
+                raise
+            warnings.warn(str(error), stacklevel=2)
+    return cards

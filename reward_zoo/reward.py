@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reward_zoo.errors import LasroError, MissingInputError, NotDifferentiableError, RewardFailedError
@@ -38,6 +38,8 @@ class Reward(ABC):
     """Base of all rewards. A subclass sets `card` and implements `score`."""
 
     card: ClassVar[RewardCard] | RewardCard
+    argument: ClassVar[str] = ""  # the option that stands first in its spec, without a name: timm:MODEL
+    written: ClassVar[str] = ""  # its spec, where that is not NAME, NAME:option=value or NAME:ARGUMENT
 
     @abstractmethod
     def score(self, inputs: RewardInputs) -> Any:  # noqa: ANN401 - tensor, array, list or Scores; checked by __call__
@@ -75,8 +77,8 @@ class Reward(ABC):
         count = len(pixels)
         inputs = RewardInputs(
             images=pixels,
-            prompts=None if prompts is None else broadcast(prompts, count, "prompts"),
-            targets=None if targets is None else broadcast(targets, count, "targets"),
+            prompts=None if prompts is None else _texts(prompts, count, "prompts"),
+            targets=None if targets is None else _texts(targets, count, "targets"),
             metadata=None if metadata is None else _one_each(list(metadata), count, "metadata"),
             references=None if references is None else _references(references, count),
         )
@@ -87,7 +89,8 @@ class Reward(ABC):
             raise
         except Exception as error:
             raise RewardFailedError(f"{self.card.name}: the reward raised {type(error).__name__}: {error}") from error
-        return as_scores(answer, count, self.card.name)
+        scores = as_scores(answer, count, self.card.name)
+        return scores if self.card.differentiable else replace(scores, values=scores.values.detach())
 
     def _check_needs(self, inputs: RewardInputs) -> None:
         needs, name = self.card.needs, self.card.name
@@ -99,6 +102,16 @@ class Reward(ABC):
             raise MissingInputError(f"{name}: needs metadata=[...], one record an image")
         if "reference" in needs and inputs.references is None:
             raise MissingInputError(f"{name}: needs references=[...], one image for all or one an image")
+
+
+def _texts(values: Sequence[str] | str, count: int, name: str) -> list[str]:
+    if not isinstance(values, Iterable):
+        raise MissingInputError(f"{name}: {values!r} ({type(values).__name__}) is no text and no list of texts")
+    texts = broadcast(values, count, name)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise MissingInputError(f"{name}: number {number} is {text!r} ({type(text).__name__}), not a text")
+    return texts
 
 
 def _one_each(values: list[Any], count: int, name: str) -> list[Any]:
@@ -122,15 +135,13 @@ def as_scores(answer: Any, count: int, name: str) -> Scores:  # noqa: ANN401
     """
     import torch
 
-    if isinstance(answer, Scores):
-        scores = answer
-    else:
-        try:
-            values = answer if isinstance(answer, torch.Tensor) else torch.as_tensor(answer, dtype=torch.float32)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise RewardFailedError(f"{name}: returned {type(answer).__name__}, not one number an image") from error
-        scores = Scores(values=values)
-    values = scores.values.float().cpu()
+    scores = answer if isinstance(answer, Scores) else Scores(values=answer)
+    try:
+        values = scores.values if isinstance(scores.values, torch.Tensor) else torch.as_tensor(scores.values)
+        values = values.float().cpu()
+    except Exception as error:
+        kind = type(scores.values).__name__
+        raise RewardFailedError(f"{name}: returned {kind}, not one number an image ({error})") from error
     if values.shape == (count, 1):
         values = values[:, 0]
     if values.shape != (count,):

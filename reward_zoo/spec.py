@@ -2,6 +2,8 @@
 
 ocr                             a registered name
 ocr:engine=easyocr,mode=exact   with options
+timm:resnet50?class=tabby       with an argument, then options
+http://host:8000/ocr            on a server
 my/rewards.py:left_half         a function or class in a file
 my_package.rewards:left_half    the same in an importable module
 0.7*ocr+0.3*brightness          several, combined; see composite.py
@@ -23,10 +25,18 @@ _WEIGHT = re.compile(r"\s*-?[\d.]+\s*\*")
 
 @dataclass(frozen=True)
 class NamedSpec:
-    """A registered reward and its options, still text."""
+    """A registered reward, its options, still text, and its argument, for those that take one."""
 
     name: str
     options: dict[str, str] = field(default_factory=dict)
+    argument: str = ""
+
+
+@dataclass(frozen=True)
+class RemoteSpec:
+    """A reward on a server."""
+
+    url: str
 
 
 @dataclass(frozen=True)
@@ -76,18 +86,22 @@ def parse_composite(text: str, aggregations: Iterable[str]) -> CompositeSpec | N
     return CompositeSpec(aggregation, tuple(members))
 
 
-def parse_spec(text: str) -> NamedSpec | ObjectSpec:
+def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec:
     """Take a spec apart.
 
     Raises:
         SpecError: the text is no spec.
 
     >>> parse_spec("ocr:mode=exact")
-    NamedSpec(name='ocr', options={'mode': 'exact'})
+    NamedSpec(name='ocr', options={'mode': 'exact'}, argument='')
     >>> parse_spec("my/file.py:dark")
     ObjectSpec(where='my/file.py', attribute='dark')
+    >>> parse_spec("timm:resnet50?class=tabby")
+    NamedSpec(name='timm', options={'class': 'tabby'}, argument='resnet50')
     """
     text = text.strip()
+    if text.startswith(("http://", "https://")):
+        return RemoteSpec(text)
     in_file = ".py:" in text and not _OPTIONS.match(text)  # an option's value may name a file, too
     head, colon, tail = text.rpartition(":") if in_file else text.partition(":")
     if not colon:
@@ -98,10 +112,15 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec:
         return ObjectSpec(head, tail)
     if not _NAME.fullmatch(head):
         raise SpecError(f"reward {text!r}: not a spec; write NAME, NAME:option=value, FILE.py:FUNCTION or MODULE:ATTRIBUTE")
+    if colon and not tail.strip():
+        raise SpecError(f"reward {text!r}: after ':' comes option=value")
+    argument, question, listed = tail.partition("?")
+    if not question:
+        argument, listed = ("", tail) if "=" in tail else (tail, "")
     options = {}
-    for part in tail.split(",") if tail else ():
+    for part in re.split("[,&]" if question else ",", listed) if listed else ():
         key, equals, value = part.partition("=")
         if not equals or not _NAME.fullmatch(key.strip()):
             raise SpecError(f"reward {text!r}: option {part!r} is not name=value")
         options[key.strip()] = value.strip()
-    return NamedSpec(head, options)
+    return NamedSpec(head, options, argument.strip())

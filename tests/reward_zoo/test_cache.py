@@ -71,11 +71,14 @@ def test_another_text_of_the_function_is_another_reward(counted, images, tmp_pat
     assert torch.allclose(second, first / 2)
 
 
-def test_options_and_weights_count(images, tmp_path):
-    (tmp_path / "read.py").write_text("def read(pictures):\n    return ['OPEN'] * len(pictures)\n")
-    for mode, want in (("ned", 0.75), ("exact", 0.0)):
-        found = cached(f"ocr:engine={tmp_path / 'read.py'}:read,mode={mode}")(images=images, targets=["OVEN"] * 4)
-        assert found.values.tolist() == [want] * 4
+def test_options_and_the_files_they_name_count(images, tmp_path):
+    read = "def read(pictures):\n    return ['{word}'] * len(pictures)\n"
+    (tmp_path / "read.py").write_text(read.format(word="OPEN"))
+    spec = f"ocr:engine={tmp_path / 'read.py'}:read"
+    for more, want in (("", 0.75), (",mode=exact", 0.0)):
+        assert cached(spec + more)(images=images, targets=["OVEN"] * 4).values.tolist() == [want] * 4
+    (tmp_path / "read.py").write_text(read.format(word="CLOSED"))
+    assert cached(spec)(images=images, targets=["CLOSED"] * 4).values.tolist() == [1.0] * 4
 
 
 def test_a_composite_remembers_its_members_not_their_scale(images):

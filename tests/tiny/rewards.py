@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.tiny import blip, clip, judge, surrogate, vlm
+from tests.tiny import blip, bridges, clip, judge, surrogate, vlm
 
 DETECTOR = '''
 def detect(pictures):
@@ -25,6 +25,7 @@ SPECS: dict[str, Callable[[Path], str]] = {
     **blip.SPECS,
     **judge.SPECS,
     **vlm.SPECS,
+    **bridges.SPECS,
     "geneval": build_detector,
     "surrogate": surrogate.build_spec,
     "composite": lambda folder: "0.5*brightness+0.5*contrast",

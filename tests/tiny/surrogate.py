@@ -38,4 +38,4 @@ def build_spec(folder: Path) -> str:
     """A surrogate with its generator beside it, as a reward's spec."""
     pipeline = build_sdxl(folder / "generator", variant=None)
     build_folder(folder / "surrogate", load_generator(str(pipeline)), reward="ocr", name=str(pipeline))
-    return f"surrogate:path={folder / 'surrogate'}"
+    return f"surrogate:{folder / 'surrogate'}"
