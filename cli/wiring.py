@@ -23,12 +23,12 @@ from finetune.lora import lora_off, save_lora, set_lora_state
 from finetune.trainer import Trainer
 from reward_zoo.loading import absolute_spec
 from surrogate.config import DistillConfig
-from surrogate.distillation import held_out_agreement, train_surrogate
+from surrogate.distillation import train_surrogate
 from surrogate.fidelity import noise_ceiling
 from surrogate.folder import SavedSurrogate, save_surrogate
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, label
-from surrogate.sampling import ConditioningTable, read_stores, split_by_prompt
+from surrogate.sampling import read_stores, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 
@@ -98,8 +98,7 @@ def run_training(
 
         hindsight = hindsight_of(reward, config.hindsight)
         distilled = train_surrogate(generator, training, held_out, config, margin=margin, hindsight=hindsight, report=report)
-    table = ConditioningTable(generator, data.prompts)
-    fidelity = held_out_agreement(distilled.surrogate, held_out, table, margin)
+    fidelity = distilled.held_out
     referee = RewardMeter(reward)
     fidelity["pairwise"]["ceiling"] = noise_ceiling(
         generator,

@@ -57,11 +57,14 @@ def text_targets(prompts: Sequence[str] | None, targets: Sequence[str] | None, r
         MissingInputError: an item has neither.
     """
     if targets is not None:
+        for number, target in enumerate(targets):
+            if not target.strip():
+                raise MissingInputError(f"{reward}: target number {number} is {target!r}; there is nothing to read in it")
         return list(targets)
     found = []
     for prompt in prompts or ():
         text = quoted_text(prompt)
-        if not text:
+        if not text or not text.strip():
             raise MissingInputError(
                 f"{reward}: the prompt {prompt!r} quotes no text to read; put the text in quotes, or give targets"
             )

@@ -115,8 +115,8 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec:
     if colon and not tail.strip():
         raise SpecError(f"reward {text!r}: after ':' comes option=value")
     argument, question, listed = tail.partition("?")
-    if not question:
-        argument, listed = ("", tail) if "=" in tail else (tail, "")
+    if "=" in argument:  # options alone, whatever marks their values hold
+        argument, question, listed = "", "", tail
     options = {}
     for part in re.split("[,&]" if question else ",", listed) if listed else ():
         key, equals, value = part.partition("=")

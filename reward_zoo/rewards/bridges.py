@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from reward_zoo.card import RewardCard
@@ -18,12 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 EVERYTHING = (float("-inf"), float("inf"))
-OF_A_SET = (
-    "FrechetInceptionDistance",
-    "InceptionScore",
-    "KernelInceptionDistance",
-    "MemorizationInformedFrechetInceptionDistance",
-)
+OF_A_SET = ("inceptionscore", "inceptiondistance")  # endings of metrics that judge a whole set of images
 
 
 class Timm(Reward):
@@ -49,7 +45,7 @@ class Timm(Reward):
         try:
             network = timm.create_model(model, pretrained=weights is None)
             if weights is not None:
-                network.load_state_dict(read_state(weights))
+                network.load_state_dict(read_state(Path(weights).expanduser()))
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             where = f"weights={weights} does not fit" if weights else "its weights cannot be fetched"
@@ -122,12 +118,12 @@ class TorchMetrics(Reward):
             import torchmetrics.image as library
         except ImportError as error:
             raise MissingWeightsError('torchmetrics: the package is missing; pip install "lasro[iqa]"') from error
-        names = {name.replace("_", "").lower(): name for name in library.__all__}
-        name = names.get(metric.replace("_", "").lower())
+        squeezed = metric.replace("_", "").lower()
+        if squeezed.endswith(OF_A_SET):
+            raise SpecError(f"torchmetrics:{metric}: is one number for a set of images, not one an image; it is no reward")
+        name = {known.lower(): known for known in library.__all__}.get(squeezed)
         if name is None:
             raise SpecError(f"torchmetrics:{metric}: no image metric of that name; {did_you_mean(metric, library.__all__)}")
-        if name.endswith(OF_A_SET):
-            raise SpecError(f"torchmetrics:{name}: is one number for a set of images, not one an image; it cannot be a reward")
         kind = getattr(library, name)
         if kind.higher_is_better is None:
             raise SpecError(f"torchmetrics:{name}: does not say whether higher is better; wrap it in a function of your own")

@@ -22,6 +22,7 @@ from reward_zoo.errors import MissingWeightsError, RewardFailedError, SpecError,
 from reward_zoo.user_code import load_attribute
 
 MAX_WORKERS = 8  # engines at most, of about 100 MB each
+WHOLE_ASPECT, LINE_ASPECT = 8, 40  # how many times as long as wide RapidOCR is shown a picture
 LINE_HEIGHT = 64  # px; a picture no taller than this is read as one line of text, without a detector
 
 
@@ -56,6 +57,16 @@ def covered(boxes: Sequence[Any], shape: tuple[int, ...]) -> float:
         (left, top), (right, bottom) = np.min(box, axis=0), np.max(box, axis=0)
         inside[max(0, round(top)) : max(0, round(bottom)), max(0, round(left)) : max(0, round(right))] = True
     return float(inside.mean())
+
+
+def not_too_thin(picture: np.ndarray, aspect: int) -> np.ndarray:
+    """Its right or bottom edge repeated until no side is more than `aspect` times the other.
+
+    RapidOCR enlarges the shorter side, whatever becomes of the longer one: a picture of 500×1 would fill the memory.
+    """
+    height, width = picture.shape[:2]
+    missing = ((0, max(0, -(-width // aspect) - height)), (0, max(0, -(-height // aspect) - width)), (0, 0))
+    return np.pad(picture, missing, mode="edge") if any(after for _, after in missing) else picture
 
 
 def inked_share(picture: np.ndarray, text: str) -> float:
@@ -99,7 +110,7 @@ class RapidOcrEngine:
     def _read_whole(self, picture: np.ndarray) -> Reading:
         engine = self.idle.get()
         try:
-            found = engine(np.ascontiguousarray(picture[..., ::-1]))
+            found = engine(np.ascontiguousarray(not_too_thin(picture, WHOLE_ASPECT)[..., ::-1]))
         finally:
             self.idle.put(engine)
         boxes = () if found.boxes is None else found.boxes
@@ -109,7 +120,8 @@ class RapidOcrEngine:
         from rapidocr.ch_ppocr_rec.typings import TextRecInput
 
         recognizer = self.engine._load_rec_model()
-        found = recognizer(TextRecInput(img=[np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]))
+        lines = [np.ascontiguousarray(not_too_thin(picture, LINE_ASPECT)[..., ::-1]) for picture in pictures]
+        found = recognizer(TextRecInput(img=lines))
         read = zip(pictures, found.txts, found.scores, strict=True)
         return [Reading(text, float(score), inked_share(picture, text)) for picture, text, score in read]
 

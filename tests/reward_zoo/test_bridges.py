@@ -32,7 +32,7 @@ def test_timm_is_timms_own_number(weights):
     with torch.no_grad():
         want = network(torch.stack([transform(Image.fromarray(picture)) for picture in pictures])).log_softmax(1)[:, 7]
     got = reward_zoo.load(f"timm:test_resnet?class=7&log=true&weights={weights}")(images=pictures).values
-    assert torch.allclose(got, want, atol=0.02)
+    assert (got - want).abs().max() < 0.1 * want.std()
     assert want.std() > 0.05
     probability = reward_zoo.load(f"timm:test_resnet?class=7,weights={weights}")(images=pictures).values
     assert torch.allclose(probability, got.exp(), atol=1e-6)

@@ -15,7 +15,7 @@ def build_timm(folder: Path, model: str = "test_resnet") -> Path:
     """The weights of a model, random but strong enough to tell pictures apart."""
     torch.manual_seed(0)
     network = timm.create_model(model)
-    torch.nn.init.normal_(network.get_classifier().weight, std=0.2)
+    torch.nn.init.normal_(network.get_classifier().weight, std=5.0)
     save_file(network.state_dict(), folder / "model.safetensors")
     return folder / "model.safetensors"
 
