@@ -9,6 +9,8 @@ from collections.abc import Callable
 from reward_zoo.errors import LasroError
 
 USAGE_ERROR, INTERRUPTED = 2, 130
+# What safetensors and torch.save say, neither of which raises OSError.
+DISK_FULL = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing file", "file write failed")
 
 
 class RunFolderError(LasroError):
@@ -31,6 +33,11 @@ def run_guarded(command: Callable[[], None]) -> int:
             f"error: {error.filename or 'a file'}: {error.strerror or error}; free space or choose another --out",
             file=sys.stderr,
         )
+        return USAGE_ERROR
+    except Exception as error:
+        if os.environ.get("LASRO_DEBUG") or not any(sign in str(error) for sign in DISK_FULL):
+            raise
+        print("error: no space left on the disk; free some and use --resume, or choose another --out", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("interrupted; run the same command with --resume to go on", file=sys.stderr)

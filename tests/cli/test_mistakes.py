@@ -1,6 +1,7 @@
 """A table of mistakes: each is one line on stderr, exit code 2, and leaves nothing behind."""
 
 import pytest
+from safetensors import SafetensorError
 
 from finetune.generators.pipeline import load_generator
 from tests.tiny.sdxl import build_sdxl
@@ -104,3 +105,26 @@ def test_a_mistake_is_one_line_and_exit_code_2(lasro, place, tiny_sdxl, mistake)
     assert "Traceback" not in err
     assert not (place / "out").exists()
     assert (place / "exists" / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("PytorchStreamWriter failed writing file data/2: file write failed"),
+        OSError(28, "No space left on device", "shard-00000.safetensors"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(lasro, place, tiny_sdxl, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr("surrogate.store.save_file", full)
+    code, out, err = lasro(*[part.format(place=place, tiny=tiny_sdxl) for part in [*DISTILL, "--reward", "brightness"]])
+    assert (code, out) == (2, "")
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "space" in lines[0]
+    assert "Traceback" not in err
+    assert not (place / "out").exists()
