@@ -10,7 +10,7 @@ from reward_zoo.errors import LasroError
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 # What safetensors and torch.save say, neither of which raises OSError.
-DISK_FULL = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing file", "file write failed")
+DISK_FULL = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing file", "] . unexpected pos")
 
 
 class RunFolderError(LasroError):
