@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from cli.failures import run_guarded
+from cli.options import ExtraSteps, GeneratorName, Guard, Json, Noises, Out, Overwrite, Prompts, Resume, Samples, Seed
+from cli.rewards_app import cache_app, rewards_app
 from finetune.config import FinetuneConfig
-from surrogate.config import LOSS_NAMES, DistillConfig
+from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
 
 app = typer.Typer(
     name="lasro",
@@ -21,29 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-rewards_app = typer.Typer(help="List, explain and use rewards.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(rewards_app, name="rewards")
-cache_app = typer.Typer(help="Scores kept on disk.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(cache_app, name="cache")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
-Out = Annotated[Path, typer.Option(help="Run folder.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what stands at --out first.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at --out.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
-GeneratorName = Annotated[str, typer.Option(help="Preset, pipeline folder or hub id.")]
-Prompts = Annotated[str | None, typer.Option(help="Prompt set, text file of a prompt a line, or table with a column prompt.")]
-Pictures = Annotated[
-    list[Path], typer.Argument(help="Pictures, folders, globs, or tables (.csv, .jsonl, .parquet) with a column image.")
-]
-PicturePrompt = Annotated[list[str] | None, typer.Option(help="One prompt for all, or one a picture.")]
-BatchSize = Annotated[int, typer.Option(help="Pictures of one size scored at once.")]
-Samples = Annotated[int, typer.Option(help="Reward calls to spend on labels.")]
-Noises = Annotated[int, typer.Option(help="Initial noises a prompt.")]
-ExtraSteps = Annotated[
-    int | None, typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]")
-]
-Guard = Annotated[list[str] | None, typer.Option(help="Reward never trained on, to watch; repeatable.")]
 
 
 @app.command(epilog="Example: lasro quickstart --out runs/quickstart --json")
@@ -95,7 +76,8 @@ def label(
 @app.command(epilog="Example: lasro distill --reward ocr --samples 9600 --out runs/ocr")
 def distill(
     reward: Annotated[
-        str | None, typer.Option(help="Reward spec: ocr, ocr:mode=exact, my/file.py:function …  [default: that of --data]")
+        list[str] | None,
+        typer.Option(help="Reward spec: ocr, my/file.py:function …; several share a backbone.  [default: that of --data]"),
     ] = None,
     generator: Annotated[
         str | None, typer.Option(help="Preset, pipeline folder or hub id.  [default: that of --data, else tiny-signs]")
@@ -105,15 +87,45 @@ def distill(
     out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/REWARD]")] = None,
     samples: Samples = DistillConfig.samples,
     noises: Noises = DistillConfig.noises,
-    depth: Annotated[str, typer.Option(help="How much of the UNet to keep: full or encoder.")] = DistillConfig.depth,
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(BACKBONE_NAMES)}; pixel-timm:MODEL, lrm-xl:FOLDER. auto: latent-cnn to read text, else full."
+        ),
+    ] = DistillConfig.backbone,
+    backbone_weights: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint for full and encoder: folder, hub id, .safetensors.  [default: generator]"),
+    ] = None,
+    backbone_depth: Annotated[
+        int, typer.Option(help="With encoder: stop after so many down stages; 0 is all.")
+    ] = DistillConfig.backbone_depth,
+    tune: Annotated[str, typer.Option(help=f"What of the backbone is trained: {', '.join(TUNE_MODES)}.")] = DistillConfig.tune,
+    lora_rank: Annotated[int, typer.Option(help="With --tune lora.")] = DistillConfig.lora_rank,
+    members: Annotated[int, typer.Option(help="Heads a reward, each with two thirds of the prompts.")] = DistillConfig.members,
+    pessimism: Annotated[
+        float, typer.Option(help="Standard deviations of the members that a score takes off their mean.")
+    ] = DistillConfig.pessimism,
     steps: Annotated[
         int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")
     ] = DistillConfig.steps,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = DistillConfig.learning_rate,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: by backbone]")] = None,
     loss: Annotated[
         list[str] | None, typer.Option(help=f"Repeatable, summed: {', '.join(LOSS_NAMES)}.  [default: the first and the last]")
     ] = None,
     extra_steps: ExtraSteps = None,
+    stages_apart: Annotated[bool, typer.Option("--stages-apart", help="Compare z1 only with z1, and z2 with z2.")] = False,
+    prompts_per_batch: Annotated[int, typer.Option(help="Prompts a step.")] = DistillConfig.prompts_per_batch,
+    rows_per_prompt: Annotated[
+        int, typer.Option(help="Of each prompt's samples, draw so many; 0 takes all.")
+    ] = DistillConfig.rows_per_prompt,
+    max_time: Annotated[
+        int, typer.Option(help="Training looks through noise of levels below this; 1 is clean only.")
+    ] = DistillConfig.max_time,
+    score_time: Annotated[int, typer.Option(help="Noise level at which the surrogate is asked.")] = DistillConfig.score_time,
+    bf16: Annotated[bool, typer.Option("--bf16/--no-bf16", help="Run the network in bfloat16.")] = True,
+    gradient_checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")] = False,
+    compile_backbone: Annotated[bool, typer.Option("--compile", help="torch.compile the backbone.")] = False,
     hindsight: Annotated[
         float, typer.Option(help="Share of pictures also shown under another prompt, if the reward perceives; 0 is off.")
     ] = DistillConfig.hindsight,
@@ -125,10 +137,30 @@ def distill(
     """Distil a reward into a differentiable latent surrogate."""
     from cli.commands.distill import distill as run
 
-    settings = {"samples": samples, "noises": noises, "depth": depth, "steps": steps, "learning_rate": learning_rate}
-    settings |= {"losses": tuple(loss)} if loss else {}
+    settings = {
+        "samples": samples,
+        "noises": noises,
+        "backbone": backbone,
+        "backbone_weights": backbone_weights,
+        "backbone_depth": backbone_depth,
+        "tune": tune,
+        "lora_rank": lora_rank,
+        "members": members,
+        "pessimism": pessimism,
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "stages_apart": stages_apart,
+        "prompts_per_batch": prompts_per_batch,
+        "rows_per_prompt": rows_per_prompt,
+        "max_time": max_time,
+        "score_time": score_time,
+        "bf16": bf16,
+        "gradient_checkpointing": gradient_checkpointing,
+        "compile": compile_backbone,
+        **({"losses": tuple(loss)} if loss else {}),
+    }
     run(
-        reward=reward,
+        reward="+".join(reward) if reward else None,
         generator=generator,
         prompts=prompts,
         data=data or [],
@@ -244,126 +276,6 @@ def doctor(json: Json = False) -> None:
     from cli.commands.rewards import doctor_command
 
     doctor_command(as_json=json)
-
-
-@rewards_app.command("list", epilog="Example: lasro rewards list --differentiable --license permissive --json")
-def rewards_list(
-    differentiable: Annotated[bool, typer.Option("--differentiable", help="Only those with a gradient.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Only those that never fetch a file.")] = False,
-    needs_prompt: Annotated[bool, typer.Option("--needs-prompt", help="Only those that read the prompt.")] = False,
-    ready: Annotated[bool, typer.Option("--ready", help="Only those that run on this machine now.")] = False,
-    license_kind: Annotated[
-        str | None, typer.Option("--license", help="permissive: no copyleft, no non-commercial part.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """All registered rewards."""
-    from cli.commands.rewards import list_command
-
-    filters = {"differentiable": differentiable, "offline": offline, "needs_prompt": needs_prompt, "ready": ready}
-    list_command(filters=filters, license_kind=license_kind, as_json=json)
-
-
-@rewards_app.command("info", epilog="Example: lasro rewards info ocr")
-def rewards_info(name: Annotated[str, typer.Argument(help="A reward's name.")], json: Json = False) -> None:
-    """A reward's card."""
-    from cli.commands.rewards import info_command
-
-    info_command(name, as_json=json)
-
-
-@rewards_app.command("score", epilog="Example: lasro rewards score pictures/ --reward ocr --reward aesthetic --out scores.csv")
-def rewards_score(
-    images: Pictures,
-    reward: Annotated[list[str], typer.Option(help="Reward spec; repeatable.")],
-    prompt: PicturePrompt = None,
-    target: Annotated[list[str] | None, typer.Option(help="One target for all, or one a picture.")] = None,
-    reference: Annotated[list[Path] | None, typer.Option(help="One picture to compare with for all, or one each.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write a table: .csv, .jsonl or .parquet.")] = None,
-    batch_size: BatchSize = 16,
-    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Remember scores, see lasro cache.")] = True,
-    json: Json = False,
-) -> int:
-    """Score pictures; exit code 1 if some could not be scored."""
-    from cli.commands.scoring import score_command
-
-    return score_command(
-        images,
-        rewards=reward,
-        prompts=prompt,
-        targets=target,
-        references=reference,
-        out=out,
-        batch_size=batch_size,
-        use_cache=cache,
-        as_json=json,
-    )
-
-
-@rewards_app.command("calibrate", epilog="Example: lasro rewards calibrate aesthetic --images pictures/")
-def rewards_calibrate(
-    reward: Annotated[str, typer.Argument(help="Reward spec.")],
-    images: Annotated[list[Path], typer.Option(help="As for score; repeatable.")],
-    prompt: PicturePrompt = None,
-    batch_size: BatchSize = 16,
-    json: Json = False,
-) -> None:
-    """Learn a reward's scale from your own pictures, for composites."""
-    from cli.commands.scoring import calibrate_command
-
-    calibrate_command(reward, images=images, prompts=prompt, batch_size=batch_size, as_json=json)
-
-
-@rewards_app.command("agreement", epilog="Example: lasro rewards agreement pickscore --preferences votes.csv")
-def rewards_agreement(
-    reward: Annotated[str, typer.Argument(help="Reward spec.")],
-    preferences: Annotated[
-        Path, typer.Option(help="CSV, JSONL or Parquet with columns better, worse (pictures) and, if needed, prompt.")
-    ],
-    batch_size: BatchSize = 16,
-    json: Json = False,
-) -> None:
-    """How often a reward prefers what people preferred."""
-    from cli.commands.scoring import agreement_command
-
-    agreement_command(reward, preferences=preferences, batch_size=batch_size, as_json=json)
-
-
-@rewards_app.command("check", epilog="Example: lasro rewards check my_rewards.py:left_dark")
-def rewards_check(reward: Annotated[str, typer.Argument(help="Reward spec.")], json: Json = False) -> int:
-    """Does a reward keep what every reward promises? Exit code 1 if not."""
-    from cli.commands.own_rewards import check_command
-
-    return check_command(reward, as_json=json)
-
-
-@rewards_app.command("new", epilog="Example: lasro rewards new left_dark")
-def rewards_new(
-    name: Annotated[str, typer.Argument(help="Name of the reward, a Python name.")],
-    out: Annotated[Path | None, typer.Option(help="File to write.  [default: NAME.py]")] = None,
-) -> None:
-    """Write a commented starter file for a reward of your own."""
-    from cli.commands.own_rewards import new_command
-
-    new_command(name, out=out)
-
-
-@cache_app.command("info", epilog="Example: lasro cache info --json")
-def cache_info(json: Json = False) -> None:
-    """Where kept scores are, and how many."""
-    from cli.commands.scoring import cache_info_command
-
-    cache_info_command(as_json=json)
-
-
-@cache_app.command("clear", epilog="Example: lasro cache clear --reward ocr")
-def cache_clear(
-    reward: Annotated[str | None, typer.Option(help="Only the scores of this spec.")] = None, json: Json = False
-) -> None:
-    """Forget kept scores."""
-    from cli.commands.scoring import cache_clear_command
-
-    cache_clear_command(reward=reward, as_json=json)
 
 
 def main() -> int:

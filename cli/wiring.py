@@ -21,6 +21,7 @@ from finetune.evaluation import Evaluation, compare, evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.lora import lora_off, save_lora, set_lora_state
 from finetune.trainer import Trainer
+from reward_zoo.composite import Composite
 from reward_zoo.loading import absolute_spec
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
@@ -44,6 +45,13 @@ def label_jobs(prompts: Sequence[str], config: DistillConfig) -> list[tuple[str,
 def margin_of(reward: reward_zoo.Reward, spread: float) -> float:
     """Scores nearer than this are not told apart: 0.2 of a [0, 1] reward's range, else half the labels' spread."""
     return 0.2 if reward.card.range == (0.0, 1.0) else 0.5 * spread
+
+
+def part_names(reward: reward_zoo.Reward) -> tuple[str, ...]:
+    """The rewards a weighted sum is made of, each of which gets heads of its own; none for any other reward."""
+    if isinstance(reward, Composite) and reward.aggregation in ("sum", "raw") and len(reward.members) > 1:
+        return tuple(dict.fromkeys(member.spec for member in reward.members))
+    return ()
 
 
 def run_label(
@@ -85,7 +93,7 @@ def run_training(
 ) -> dict[str, Any]:
     """Train on labels that are there, measure, save: the result of `lasro distill --data`."""
     began = time.time()
-    data = read_stores(stores)
+    data = read_stores(stores, part_names=part_names(reward))
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     held_out = held_out.rows(held_out.stages <= 2)  # fidelity is asked for where the generator will be tuned
     margin = margin_of(reward, data.scores.std().item())
@@ -141,8 +149,9 @@ def run_finetune(
 ) -> dict[str, Any]:
     """Climb, evaluate before and after, export: the result of `lasro finetune`."""
     began = time.time()
-    distilled = DistillConfig(**{**saved.config["distill"], "losses": tuple(saved.config["distill"]["losses"])})
-    old = read_stores([LabelledStore.open(path) for path in saved.labels]) if saved.labels else None
+    distilled = DistillConfig.from_dict(saved.config["distill"])
+    names = part_names(reward)
+    old = read_stores([LabelledStore.open(path) for path in saved.labels], part_names=names) if saved.labels else None
     seeds = [derive_seed(0, "evaluation", index) for index in range(len(eval_prompts))]
     with progress("tune") as bar:
 

@@ -10,13 +10,14 @@ import torch
 
 from finetune.config import FinetuneConfig
 from finetune.generators.pipeline import SDXLGenerator
+from surrogate.building import default_learning_rate
 from surrogate.config import DistillConfig
 from surrogate.distillation import predict, surrogate_loss
 from surrogate.fidelity import pairwise_accuracy
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, label_rollout
 from surrogate.model import Surrogate
-from surrogate.sampling import ConditioningTable, LabelledLatents
+from surrogate.sampling import ConditioningTable, LabelledLatents, parts_of
 from surrogate.seeding import derive_seed, stream
 
 
@@ -36,9 +37,11 @@ class ReplayBuffer:
     def add(self, fresh: LabelledLatents) -> None:
         """Append rows, dropping the oldest beyond `size` and those without a score."""
         fresh = fresh.rows(fresh.scores.isfinite())
-        for name in ("latents", "scores", "stages", "groups"):
+        tensors = ("latents", "scores", "stages", "groups", *(["several"] if fresh.several is not None else []))
+        for name in tensors:
             new = getattr(fresh, name)
             self.rows[name] = (torch.cat([self.rows[name], new]) if name in self.rows else new)[-self.size :]
+        self.rows["part_names"] = fresh.part_names
         self.rows["perceived"] = (self.rows.get("perceived", []) + fresh.perceived)[-self.size :]
 
     def sample(self, prompts: list[str], count: int, rng: torch.Generator) -> LabelledLatents:
@@ -63,11 +66,11 @@ class Adapter:
     ) -> None:
         self.generator, self.surrogate, self.meter, self.table = generator, surrogate, meter, table
         self.prompts, self.old, self.config, self.distilled, self.margin = list(prompts), old, config, distilled, margin
+        self.part_names = tuple(part.name for part in surrogate.parts) if len(surrogate.parts) > 1 else ()
         self.replay = ReplayBuffer(config.replay_size)
         self.hindsight = hindsight_of(meter.reward, distilled.hindsight)
-        self.optimizer = torch.optim.AdamW(
-            surrogate.parameters(), lr=config.adapt_learning_rate, weight_decay=distilled.weight_decay
-        )
+        rate = config.adapt_learning_rate or default_learning_rate(surrogate) / 4
+        self.optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=distilled.weight_decay)
         self.accuracy = float("nan")  # running pairwise accuracy on fresh samples
 
     def step(self, step: int) -> dict[str, float]:
@@ -82,7 +85,8 @@ class Adapter:
         scores = torch.tensor([label.score for label in labels])
         stages = torch.tensor([label.stage for label in labels])
         perceived = [label.perceived for label in labels]
-        fresh = LabelledLatents(latents, scores, stages, groups.repeat(2), self.prompts, perceived)
+        parts = parts_of(labels, self.part_names)
+        fresh = LabelledLatents(latents, scores, stages, groups.repeat(2), self.prompts, perceived, **parts)
         predictions = predict(self.surrogate, fresh, self.table)
         accuracy = pairwise_accuracy(predictions.numpy(), scores.numpy(), fresh.groups.numpy(), self.margin)
         if accuracy == accuracy:  # not NaN: there were comparable pairs
@@ -96,18 +100,18 @@ class Adapter:
         }
 
     def _train_once(self, rng: torch.Generator) -> float:
-        self.surrogate.requires_grad_(True).train()
+        self.surrogate.train().unfreeze()
         half = max(1, self.distilled.prompts_per_batch // 2)
         batches = [self.replay.sample(self.prompts, half, rng)]
         if self.old is not None:
             batches.append(sample_prompts(self.old, half, rng))
-        settings = {"max_time": self.distilled.max_time, "rng": rng, "hindsight": self.hindsight}
         loss = sum(
-            surrogate_loss(self.surrogate, batch, self.table, self.distilled.losses, **settings) for batch in batches
+            surrogate_loss(self.surrogate, batch, self.table, self.distilled, rng=rng, hindsight=self.hindsight)
+            for batch in batches
         ) / len(batches)
         self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.surrogate.parameters(), self.config.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(self.surrogate.trained_parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         self.surrogate.requires_grad_(False).eval()
         return loss.item()

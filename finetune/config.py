@@ -30,7 +30,7 @@ class FinetuneConfig:
     adapt_every: int = 4  # generator steps between adaptations of the surrogate
     adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
     adapt_steps: int = 2  # surrogate steps an adaptation
-    adapt_learning_rate: float = 1e-4
+    adapt_learning_rate: float | None = None  # None: a quarter of what suits the surrogate's network
     replay_size: int = 4096  # fresh labels kept
     evaluate_every: int = 20
     validation_samples: int = 96  # fixed prompts and seeds, apart from the test prompts, that pick the best checkpoint

@@ -9,13 +9,17 @@ import torch
 
 @dataclass
 class NormaliseAndClip:
-    """Scores by running mean and spread, clipped `ceiling` spreads above the mean: past it there is nothing to gain."""
+    """Scores by running mean and spread, clipped where there is nothing to gain.
+
+    That is `ceiling` spreads above the mean, and the reward's own `highest` score: a surrogate that promises more is wrong.
+    """
 
     mean: float = 0.0
     spread: float = 1.0
     seen: int = 0
     momentum: float = 0.95
     ceiling: float = 3.0
+    highest: float = float("inf")
 
     def __call__(self, scores: torch.Tensor) -> torch.Tensor:
         """(B,) scores → (B,) objective; updates the running statistics."""
@@ -24,4 +28,5 @@ class NormaliseAndClip:
         self.mean = keep * self.mean + (1 - keep) * mean
         self.spread = keep * self.spread + (1 - keep) * spread
         self.seen += 1
+        scores = scores.clamp(max=self.highest)
         return ((scores - self.mean) / max(self.spread, 1e-6)).clamp(max=self.ceiling)

@@ -7,7 +7,7 @@ from a stream named by seed, purpose and step, so a resumed run draws what the u
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ class Trainer:
         surrogate.requires_grad_(False).eval()
         self.adapter = Adapter(generator, surrogate, self.meter, self.prompts, self.table, old, config, distilled, margin)
         self.trust = TrustRegion(config.anchor_band, config.anchor_band_max)
-        self.objectives = (NormaliseAndClip(), NormaliseAndClip())
+        highest = reward.card.range[1]
+        self.objectives = (NormaliseAndClip(highest=highest), NormaliseAndClip(highest=highest))
         self.step = 0
         self.best: dict[str, torch.Tensor] = lora_state(generator.unet)
         self.best_step, self.best_reward, self.start_reward = 0, float("-inf"), float("nan")
@@ -229,7 +230,4 @@ def _renumber(old: LabelledLatents, known: dict[str, int], prompts: list[str]) -
     """Old labels with their prompts numbered as in `prompts`; those of other prompts are left out."""
     numbers = torch.tensor([known.get(prompt, -1) for prompt in old.prompts])[old.groups]
     kept = numbers >= 0
-    if not kept.any():
-        return None
-    perceived = [text for text, keep in zip(old.perceived, kept.tolist(), strict=True) if keep]
-    return LabelledLatents(old.latents[kept], old.scores[kept], old.stages[kept], numbers[kept], prompts, perceived)
+    return replace(old.rows(kept), groups=numbers[kept], prompts=prompts) if kept.any() else None

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from reward_zoo.errors import SpecError
+from reward_zoo.errors import SpecError, did_you_mean
 
 LOSS_NAMES = ("bradley-terry-all", "bradley-terry-extremes", "listwise", "regression")
+BACKBONE_NAMES = ("auto", "full", "encoder", "sdxl", "latent-cnn", "latent-vit", "pixel-timm", "lrm-xl")
+UNETS = ("full", "encoder", "sdxl")
+TUNE_MODES = ("full", "lora", "head")
+POSITIVE = (
+    *("samples", "noises", "label_batch_size", "lora_rank", "members"),
+    *("prompts_per_batch", "steps", "evaluate_every", "patience"),
+)
+Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,40 +26,87 @@ class DistillConfig:
         SpecError: a value out of its range; the message names the flag.
     """
 
+    # labels
     samples: int = 3200  # reward calls spent on labels: prompts x noises x stages (z1, z2 and the extra one)
     noises: int = 4  # initial noises a prompt (the paper's N_s is 6)
     extra_steps: int = 0  # also label samples of so many network calls, to know what lies beyond two steps; 0: none
     held_out: float = 0.12  # share of the prompts kept for fidelity and early stopping
-    depth: Literal["encoder", "full"] = "full"
+    label_batch_size: int = 64
+    # the network
+    backbone: str = "full"  # see backbones/build.py
+    backbone_weights: str | None = None  # an SDXL checkpoint other than the generator's own
+    backbone_depth: int = 0  # with encoder: stop after so many down stages; 0 keeps all
+    tune: Literal["full", "lora", "head"] = "full"
+    lora_rank: int = 32  # with tune=lora
+    members: int = 1  # heads a reward, each trained on its own two thirds of the prompts
+    pessimism: float = 0.0  # standard deviations of the members that a score takes off their mean
+    # training
     losses: tuple[str, ...] = ("bradley-terry-all", "regression")
+    stages_apart: bool = False  # compare z1 only with z1, z2 only with z2
     hindsight: float = 0.5  # share of the rows shown under another prompt as well, where the reward perceives something
-    learning_rate: float = 4e-4
+    learning_rate: float | None = None  # peak; None: what suits the network, see building.default_learning_rate
     weight_decay: float = 0.05
     prompts_per_batch: int = 12
+    rows_per_prompt: int = 0  # of each prompt's samples, so many drawn anew for each batch; 0: all of them
     steps: int = 600
     evaluate_every: int = 50
     patience: int = 4  # evaluations without a better one before training stops
-    max_time: int = 200  # noise levels seen in training: uniform on [0, max_time)
+    max_time: int = 200  # noise levels seen in training: uniform on [0, max_time); 1: clean latents only
     score_time: int = 50  # noise level at which the surrogate is asked
-    label_batch_size: int = 64
+    bf16: bool = True  # run the network in bfloat16
+    gradient_checkpointing: bool = False
+    compile: bool = False  # torch.compile the backbone
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("samples", "noises", "prompts_per_batch", "steps", "evaluate_every", "patience", "label_batch_size"):
+        for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise SpecError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
-        if not self.losses or set(self.losses) - set(LOSS_NAMES):
-            raise SpecError(f"--loss {', '.join(self.losses)}: give one or several of {', '.join(LOSS_NAMES)}")
-        if self.noises < 2:
-            raise SpecError(f"--noises {self.noises}: pairs need at least 2 noises a prompt")
-        if self.extra_steps and not 3 <= self.extra_steps <= 50:
-            raise SpecError(f"--extra-steps {self.extra_steps}: must be 0 (none) or from 3 to 50")
-        if not 0 <= self.hindsight <= 1:
-            raise SpecError(f"--hindsight {self.hindsight}: is a share, from 0 (off) to 1")
-        if not 0 < self.held_out < 1:
-            raise SpecError(f"--held-out {self.held_out}: must lie between 0 and 1")
-        if not 0 <= self.score_time < self.max_time <= 1000:
-            raise SpecError(f"--score-time {self.score_time}, --max-time {self.max_time}: need 0 <= score < max <= 1000")
+        _check_backbone(self.backbone)
+        for wrong, flag, why in (*self._label_rules(), *self._network_rules(), *self._training_rules()):
+            if wrong:
+                raise SpecError(f"{', '.join(self._given(name) for name in flag.split())}: {why}")
+
+    def _given(self, name: str) -> str:
+        value = getattr(self, name)
+        flag = "loss" if name == "losses" else name.replace("_", "-")
+        return f"--{flag} {', '.join(value) if isinstance(value, tuple) else value}"
+
+    def _label_rules(self) -> Rules:
+        extra = self.extra_steps
+        return (
+            (self.noises < 2, "noises", "pairs need at least 2 noises a prompt"),
+            (extra != 0 and not 3 <= extra <= 50, "extra_steps", "must be 0 (none) or from 3 to 50"),
+            (not 0 < self.held_out < 1, "held_out", "must lie between 0 and 1"),
+        )
+
+    def _network_rules(self) -> Rules:
+        depth, weights = self.backbone_depth, self.backbone_weights
+        return (
+            (depth < 0 or (depth > 0 and self.backbone != "encoder"), "backbone_depth", "goes with --backbone encoder, from 0"),
+            (bool(weights) and self.backbone not in UNETS, "backbone_weights", f"goes with --backbone {' or '.join(UNETS)}"),
+            (self.tune not in TUNE_MODES, "tune", f"must be one of {', '.join(TUNE_MODES)}"),
+            (
+                self.pessimism < 0 or (self.pessimism > 0 and self.members < 2),
+                "pessimism",
+                "is at least 0, and needs --members 2",
+            ),
+        )
+
+    def _training_rules(self) -> Rules:
+        known = bool(self.losses) and not set(self.losses) - set(LOSS_NAMES)
+        times = 0 <= self.score_time < self.max_time <= 1000
+        return (
+            (not known, "losses", f"give one or several of {', '.join(LOSS_NAMES)}"),
+            (self.learning_rate is not None and not self.learning_rate > 0, "learning_rate", "must be above 0"),
+            (
+                self.rows_per_prompt < 0 or self.rows_per_prompt == 1,
+                "rows_per_prompt",
+                "must be 0 (all) or at least 2",
+            ),
+            (not 0 <= self.hindsight <= 1, "hindsight", "is a share, from 0 (off) to 1"),
+            (not times, "score_time max_time", "need 0 <= score < max <= 1000"),
+        )
 
     @property
     def stages(self) -> int:
@@ -61,3 +116,18 @@ class DistillConfig:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> DistillConfig:
+        """The inverse of `as_dict`."""
+        return cls(**{**data, "losses": tuple(data["losses"])})
+
+
+def _check_backbone(name: str) -> None:
+    kind, _, argument = name.partition(":")
+    if kind not in BACKBONE_NAMES:
+        raise SpecError(f"--backbone {name}: no such backbone; {did_you_mean(kind, BACKBONE_NAMES)}")
+    needs = kind in ("pixel-timm", "lrm-xl")
+    if needs != bool(argument):
+        need = "needs an argument, as pixel-timm:resnet18 or lrm-xl:FOLDER" if needs else "takes no argument"
+        raise SpecError(f"--backbone {name}: {kind} {need}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from surrogate.backbones.sdxl import SDXLBackbone
+from surrogate.building import build_surrogate, default_learning_rate
 from surrogate.config import DistillConfig
 from surrogate.errors import LabelError
 from surrogate.fidelity import agreement
@@ -21,6 +20,7 @@ from surrogate.seeding import stream
 from surrogate.types import Generator
 
 Report = Callable[[dict[str, Any]], None]
+WARM_UP = 30  # steps
 
 
 @dataclass(frozen=True)
@@ -32,50 +32,56 @@ class Distilled:
     step: int
 
 
-def build_surrogate(generator: Generator, data: LabelledLatents, config: DistillConfig) -> Surrogate:
-    """An untrained surrogate on the generator's own UNet, normalised to the labels' mean and spread."""
-    torch.manual_seed(config.seed)  # the head's initial weights
-    backbone = SDXLBackbone(
-        generator.unet,
-        depth=config.depth,
-        alphas_cumprod=generator.alphas_cumprod,
-        prediction_type=generator.prediction_type,
-    )
-    surrogate = Surrogate(
-        backbone,
-        latent_space=generator.latent_space,
-        mean=data.scores.mean().item(),
-        spread=data.scores.std().item(),
-        score_time=config.score_time,
-    )
-    return surrogate.to(memory_format=torch.channels_last)
-
-
 def surrogate_loss(
     surrogate: Surrogate,
     batch: LabelledLatents,
     table: ConditioningTable,
-    losses: tuple[str, ...],
+    config: DistillConfig,
     *,
-    max_time: int,
     rng: torch.Generator,
     hindsight: Hindsight | None = None,
 ) -> torch.Tensor:
-    """The sum of the named losses on one batch, seen through fresh noise at random small times.
+    """The sum of the configured losses on one batch, seen through fresh noise at random small times.
 
-    With hindsight, the same losses are added over groups of one picture under its own and other prompts.
+    With hindsight, the same losses are added over groups of one picture under its own and other prompts. Heads that read
+    also learn what the reward perceived.
     """
-    count = len(batch)
-    times = torch.randint(0, max_time, (count,), generator=rng)
-    noise = torch.randn(batch.latents.shape, generator=rng)
+    count, device = len(batch), batch.latents.device
+    times = torch.randint(0, config.max_time, (count,), generator=rng).to(device)
+    noise = torch.randn(batch.latents.shape, generator=rng).to(batch.latents)
     rows, prompts, scores = hindsight.draw(batch, rng) if hindsight else ([], [], [])
     pictures = torch.tensor([*range(count), *rows])
     conditioning = table.with_passing(batch.groups, prompts)
-    with torch.autocast(batch.latents.device.type, torch.bfloat16):
-        predictions = surrogate(batch.latents[pictures], conditioning, times[pictures], noise[pictures])
-    normalised = (torch.cat([batch.scores, torch.tensor(scores)]) - surrogate.mean) / surrogate.spread
-    loss = sum(LOSSES[name](predictions[:count], normalised[:count], batch.groups) for name in losses)
-    return loss + sum(LOSSES[name](predictions, normalised, pictures) for name in losses) if rows else loss
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+        if surrogate.blind:  # what is seen does not depend on the prompt: one look for all of them
+            features = surrogate.features(batch.latents, conditioning[:count], times, noise)
+            extra = sum(_perception(surrogate, features, batch))
+            predictions = surrogate.judge([feature[pictures] for feature in features], conditioning)
+        else:
+            predictions, extra = surrogate(batch.latents[pictures], conditioning, times[pictures], noise[pictures]), 0.0
+    total = extra
+    groups = batch.groups * (1 + int(batch.stages.max())) + batch.stages if config.stages_apart else batch.groups
+    for number, part in enumerate(surrogate.parts):
+        given = (batch.parts[:, number] - part.mean) / part.spread
+        other = torch.cat([given, (torch.tensor(scores) - part.mean) / part.spread])
+        for member in range(surrogate.members):
+            found = predictions[number, member]
+            mine = _of_member(batch.groups, member, surrogate.members)
+            losses = [LOSSES[name](found[:count][mine], given[mine], groups[mine]) for name in config.losses]
+            if rows:
+                losses += [LOSSES[name](found, other, pictures) for name in config.losses]
+            total = total + sum(losses) / surrogate.members
+    return total
+
+
+def _perception(surrogate: Surrogate, features: list[torch.Tensor], batch: LabelledLatents) -> list[torch.Tensor]:
+    readers = [head for head in surrogate.heads if head.kind == "reading"]
+    return [head.perception_loss(head.read(features), batch.perceived) / len(readers) for head in readers]
+
+
+def _of_member(groups: torch.Tensor, member: int, members: int) -> torch.Tensor:
+    """Rows that a member of an ensemble learns from: two thirds of the prompts, another third missing for each."""
+    return torch.ones_like(groups, dtype=torch.bool) if members == 1 else (groups + member) % 3 != 0
 
 
 @torch.no_grad()
@@ -91,7 +97,7 @@ def predict(surrogate: Surrogate, data: LabelledLatents, table: ConditioningTabl
 
 def held_out_agreement(surrogate: Surrogate, data: LabelledLatents, table: ConditioningTable, margin: float) -> dict[str, Any]:
     """`fidelity.agreement` of the surrogate on held-out rows."""
-    predictions = predict(surrogate, data, table).numpy()
+    predictions = predict(surrogate, data, table).cpu().numpy()
     return agreement(predictions, data.scores.numpy(), data.groups.numpy(), data.stages.numpy(), margin)
 
 
@@ -109,38 +115,42 @@ def train_surrogate(
 
     Raises:
         LabelError: no pair of one prompt differs, so there is no order to learn.
+        BackboneError: see `build_backbone`.
     """
     if not any(scores.max() > scores.min() for scores in _by_group(training)):
         raise LabelError("every prompt's samples have equal scores: no pair to learn from; use more noises or prompts")
     table = ConditioningTable(generator, training.prompts)
     surrogate = build_surrogate(generator, training, config)
-    optimizer = torch.optim.AdamW(surrogate.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    if config.compile:
+        surrogate.backbone.compile()
+    rate = config.learning_rate or default_learning_rate(surrogate)
+    optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=config.weight_decay)
     rng = stream(config.seed, "distill")
-    batches = prompt_batches(training.groups, config.prompts_per_batch, rng)
+    batches = prompt_batches(training.groups, config.prompts_per_batch, rng, rows_per_prompt=config.rows_per_prompt)
     best, best_quality, waited = None, float("-inf"), 0
     for step in range(1, config.steps + 1):
         surrogate.train()
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(step / 30, 1 - 0.9 * step / config.steps)
-        batch = training.rows(next(batches))
-        loss = surrogate_loss(surrogate, batch, table, config.losses, max_time=config.max_time, rng=rng, hindsight=hindsight)
+            group["lr"] = rate * min(step / WARM_UP, 1 - 0.9 * step / config.steps)
+        loss = surrogate_loss(surrogate, training.rows(next(batches)), table, config, rng=rng, hindsight=hindsight)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(surrogate.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(surrogate.trained_parameters(), 1.0)
         optimizer.step()
         record = {"step": step, "steps": config.steps, "loss": loss.item()}
         if step % config.evaluate_every == 0 or step == config.steps:
             found = held_out_agreement(surrogate, held_out, table, margin)
             record |= {"accuracy": found["pairwise"]["accuracy"], "spearman": found["spearman"]}
-            quality = _quality(found)
             waited += 1
-            if quality > best_quality:
-                best_quality, waited = quality, 0
-                best = Distilled(deepcopy(surrogate), found, step)
+            if _quality(found) > best_quality:
+                best_quality, waited = _quality(found), 0
+                best = (found, step, {name: value.clone() for name, value in surrogate.state_dict().items()})
         report(record)
         if waited >= config.patience:
             break
-    return best or Distilled(surrogate, found, step)
+    held, kept, state = best or (found, step, surrogate.state_dict())
+    surrogate.load_state_dict(state)
+    return Distilled(surrogate, held, kept)
 
 
 def _by_group(data: LabelledLatents) -> list[torch.Tensor]:

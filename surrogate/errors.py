@@ -3,6 +3,7 @@
 SurrogateError
 ├── StoreError            a labelled store is missing, damaged, or of another kind
 ├── SurrogateFolderError  a surrogate folder is missing, damaged, or of a newer format
+├── BackboneError         a backbone is unknown, cannot be loaded, or cannot do what is asked of it
 ├── LatentSpaceError      generator and surrogate do not share a latent space
 └── LabelError            the labels cannot teach anything: all tied, or mostly invalid
 """
@@ -22,6 +23,10 @@ class StoreError(SurrogateError):
 
 class SurrogateFolderError(SurrogateError):
     """A surrogate folder is missing, damaged, or of a newer format."""
+
+
+class BackboneError(SurrogateError):
+    """A backbone is unknown, cannot be loaded, or cannot do what is asked of it."""
 
 
 class LatentSpaceError(SurrogateError):

@@ -83,14 +83,12 @@ def roll_out(
 @torch.no_grad()
 def predict_at(generator: Generator, surrogate: Surrogate, data: Rollouts, time: int, *, batch_size: int = 96) -> np.ndarray:
     """The surrogate's scores of all rows, looked at through noise of level `time`."""
-    noise = torch.randn(data.latents.shape[1:], generator=torch.Generator().manual_seed(0))
     parts = []
     for start in range(0, len(data.latents), batch_size):
         latents = data.latents[start : start + batch_size]
         conditioning = data.conditioning(generator, range(start, start + len(latents)))
-        times = torch.full((len(latents),), time, device=latents.device)
-        parts.append(surrogate(latents, conditioning, times, noise.expand_as(latents).to(latents)))
-    return (torch.cat(parts) * surrogate.spread + surrogate.mean).cpu().numpy()
+        parts.append(surrogate.score(latents, conditioning, time=time))
+    return torch.cat(parts).cpu().numpy()
 
 
 def order(generator: Generator, surrogate: Surrogate, data: Rollouts, margin: float) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from surrogate.backbones.sdxl import SDXLBackbone
+from surrogate.backbones.build import rebuild
+from surrogate.backbones.tuning import add_lora, lora_rank_of
+from surrogate.building import head_from
 from surrogate.errors import LatentSpaceError, SurrogateFolderError
-from surrogate.model import Surrogate
+from surrogate.model import Part, Surrogate
 from surrogate.types import Generator, LatentSpace
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,16 @@ def save_surrogate(surrogate: Surrogate, folder: Path, *, fidelity: dict[str, An
     config = {
         "format_version": FORMAT_VERSION,
         **facts,
-        "depth": backbone.depth,
-        "prediction_type": backbone.prediction_type,
+        "backbone": {"kind": backbone.kind, **backbone.settings()},
+        "heads": [head.settings() for head in surrogate.heads],
+        "parts": [part.as_dict() for part in surrogate.parts],
+        "offset": surrogate.offset,
         "alphas_cumprod": backbone.alphas_cumprod.tolist(),
         "latent_space": surrogate.latent_space.as_dict(),
-        "mean": surrogate.mean,
-        "spread": surrogate.spread,
         "score_time": surrogate.score_time,
-        "unet": {key: value for key, value in backbone.unet.config.items() if not key.startswith("_")},
+        "pessimism": surrogate.pessimism,
+        "tune": surrogate.tune,
+        "lora_rank": lora_rank_of(surrogate),
     }
     save_file({name: tensor.contiguous() for name, tensor in surrogate.state_dict().items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=2))
@@ -68,8 +72,9 @@ def load_surrogate(folder: str | Path) -> SavedSurrogate:
     try:
         config = json.loads((folder / "config.json").read_text())
         version = config["format_version"]
-        if version > FORMAT_VERSION:
-            raise SurrogateFolderError(f"surrogate {folder}: format {version} is newer than this lasro knows; upgrade lasro")
+        if version != FORMAT_VERSION:
+            remedy = "is newer than this lasro knows; upgrade lasro" if version > FORMAT_VERSION else "is old; distil it again"
+            raise SurrogateFolderError(f"surrogate {folder}: format {version} {remedy}")
         surrogate = _rebuild(config)
         surrogate.load_state_dict(load_file(folder / "model.safetensors"))
     except SurrogateFolderError:
@@ -97,20 +102,19 @@ def check_latent_space(surrogate: Surrogate, generator: Generator) -> None:
 
 
 def _rebuild(config: dict[str, Any]) -> Surrogate:
-    from diffusers import UNet2DConditionModel
-
-    backbone = SDXLBackbone(
-        UNet2DConditionModel.from_config(config["unet"]),
-        depth=config["depth"],
-        alphas_cumprod=torch.tensor(config["alphas_cumprod"]),
-        prediction_type=config["prediction_type"],
-    )
+    settings = dict(config["backbone"])
+    backbone = rebuild(settings.pop("kind"), settings, torch.tensor(config["alphas_cumprod"]))
+    if config["tune"] == "lora":
+        add_lora(backbone, config["lora_rank"])
     return Surrogate(
         backbone,
+        [head_from(head, backbone.channels) for head in config["heads"]],
+        parts=[Part(**part) for part in config["parts"]],
+        offset=config["offset"],
         latent_space=LatentSpace(**config["latent_space"]),
-        mean=config["mean"],
-        spread=config["spread"],
         score_time=config["score_time"],
+        pessimism=config["pessimism"],
+        tune=config["tune"],
     )
 
 

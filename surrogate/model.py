@@ -1,46 +1,119 @@
-"""`Surrogate`: backbone and head, a differentiable stand-in for the true reward in latent space."""
+"""`Surrogate`: backbone and heads, a differentiable stand-in for the true reward in latent space."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from surrogate.backbones.sdxl import SDXLBackbone
-from surrogate.head import ConvHead
+from surrogate.backbones.base import Backbone
+from surrogate.backbones.tuning import Tune, tuned_parameters
 from surrogate.types import LatentSpace, TextConditioning
+
+
+@dataclass(frozen=True)
+class Part:
+    """One reward that a surrogate predicts: mean and spread of its labels, and its weight in the whole score."""
+
+    name: str
+    mean: float
+    spread: float
+    weight: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
 
 
 class Surrogate(nn.Module):
     """Predicts the true reward of latents.
 
-    `mean` and `spread` are those of the labels it was trained on: the head works in normalised units, `score` answers
-    in the reward's own.
+    Args:
+        backbone: latents and text to feature maps.
+        heads: `members` heads for each part in turn, trained on different prompts of the same labels.
+        parts: the rewards it predicts; heads work in normalised units, `score` answers in the rewards' own.
+        offset: added to the weighted sum of the parts.
+        score_time: noise level at which it is asked.
+        pessimism: standard deviations of the members that `score` takes off their mean.
+        tune: which of the backbone's weights are trained.
     """
 
     def __init__(
-        self, backbone: SDXLBackbone, *, latent_space: LatentSpace, mean: float, spread: float, score_time: int
+        self,
+        backbone: Backbone,
+        heads: Sequence[nn.Module],
+        *,
+        parts: Sequence[Part],
+        latent_space: LatentSpace,
+        score_time: int,
+        offset: float = 0.0,
+        pessimism: float = 0.0,
+        tune: Tune = "full",
     ) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = ConvHead(backbone.channels)
-        self.latent_space, self.mean, self.spread, self.score_time = latent_space, mean, spread, score_time
+        self.backbone, self.heads, self.parts = backbone, nn.ModuleList(heads), list(parts)
+        self.latent_space, self.score_time, self.offset, self.pessimism = latent_space, score_time, offset, pessimism
+        self.tune = tune
+        self.blind = backbone.blind or any(head.kind == "reading" for head in self.heads)
+        self.unfreeze()
+
+    @property
+    def members(self) -> int:
+        """Heads a part."""
+        return len(self.heads) // len(self.parts)
+
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """What distilling and adapting may change."""
+        return [*tuned_parameters(self.backbone, self.tune), *self.heads.parameters()]
+
+    def unfreeze(self) -> None:
+        """Let `trained_parameters` take gradients, and nothing else."""
+        self.requires_grad_(False)
+        for parameter in self.trained_parameters():
+            parameter.requires_grad_(True)
+
+    def features(
+        self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """The backbone's maps; see `Backbone.forward`. Without the prompt if a head reads."""
+        return self.backbone(latents, conditioning.neutral() if self.blind else conditioning, times, noise)
+
+    def judge(self, features: list[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
+        """Normalised scores of B latents, parts×members×B."""
+        found = torch.stack([head(features, conditioning).float() for head in self.heads])
+        return found.unflatten(0, (len(self.parts), self.members))
 
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
     ) -> torch.Tensor:
-        """Normalised scores (B,) of clean latents looked at through noise of level `times`; see `SDXLBackbone`."""
-        return self.head(self.backbone(latents, conditioning, times, noise)).float()
+        """`judge` of `features`, in one go."""
+        return self.judge(self.features(latents, conditioning, times, noise), conditioning)
 
     def score(
-        self, latents: torch.Tensor, conditioning: TextConditioning, *, rng: torch.Generator | None = None
+        self,
+        latents: torch.Tensor,
+        conditioning: TextConditioning,
+        *,
+        rng: torch.Generator | None = None,
+        time: int | None = None,
     ) -> torch.Tensor:
         """Scores (B,) in the reward's units, with gradient to the latents.
 
-        With `rng`, the noise of the look is fresh; without, it is the same at every call and for every row.
+        With `rng`, the noise of the look is fresh; without, it is the same at every call and for every row. `time` is the
+        noise level, `score_time` unless given.
         """
         if rng is None:
             noise = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(0)).expand_as(latents)
         else:
             noise = torch.randn(latents.shape, generator=rng)
-        times = torch.full((len(latents),), self.score_time, device=latents.device)
-        return self(latents, conditioning, times, noise.to(latents)) * self.spread + self.mean
+        times = torch.full((len(latents),), self.score_time if time is None else time, device=latents.device)
+        found = self(latents, conditioning, times, noise.to(latents))
+        total = self.offset
+        for part, members in zip(self.parts, found, strict=True):
+            total = total + part.weight * (members.mean(0) * part.spread + part.mean)
+            if self.pessimism and len(members) > 1:
+                total = total - abs(part.weight) * part.spread * self.pessimism * members.std(0)
+        return total

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
+from reward_zoo.prompts import quoted_text
 from surrogate.errors import LabelError, StoreError
-from surrogate.store import LabelledStore
+from surrogate.store import Label, LabelledStore
 from surrogate.types import Generator, TextConditioning
 
 
@@ -17,7 +19,8 @@ from surrogate.types import Generator, TextConditioning
 class LabelledLatents:
     """Latents N×4×h×w with true scores (N,), stage (N,) and the number of their prompt (N,) in `prompts`.
 
-    `perceived` is what the reward read off each (N texts), where it reads anything.
+    `perceived` is what the reward read off each (N texts), where it reads anything. `several` (N×R) are the scores of
+    the rewards named in `part_names`, where the score is made of several.
     """
 
     latents: torch.Tensor
@@ -26,6 +29,8 @@ class LabelledLatents:
     groups: torch.Tensor
     prompts: list[str]
     perceived: list[str]
+    several: torch.Tensor | None = None
+    part_names: tuple[str, ...] = ("reward",)
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -33,17 +38,35 @@ class LabelledLatents:
     def rows(self, mask: torch.Tensor) -> LabelledLatents:
         """The rows of a mask or of row numbers; prompts keep their numbers."""
         perceived = [self.perceived[row] for row in torch.arange(len(self))[mask].tolist()]
-        return LabelledLatents(
-            self.latents[mask], self.scores[mask], self.stages[mask], self.groups[mask], self.prompts, perceived
-        )
+        picked = {name: getattr(self, name)[mask] for name in ("latents", "scores", "stages", "groups")}
+        several = None if self.several is None else self.several[mask]
+        return replace(self, **picked, perceived=perceived, several=several)
+
+    @property
+    def parts(self) -> torch.Tensor:
+        """Scores of each reward, N×R."""
+        return self.scores[:, None] if self.several is None else self.several
+
+    @property
+    def perceives_text(self) -> bool:
+        """Whether the reward read text, and the prompts quote the text they want."""
+        return any(self.perceived) and 2 * len(self.wanted_texts()) > len(self.prompts)
+
+    def wanted_texts(self) -> list[str]:
+        """The texts that prompts quote, of those prompts that do."""
+        return [text for text in map(quoted_text, self.prompts) if text]
 
     def row_prompts(self) -> list[str]:
         """The prompt of each row."""
         return [self.prompts[group] for group in self.groups.tolist()]
 
 
-def read_stores(stores: Sequence[LabelledStore]) -> LabelledLatents:
+def read_stores(stores: Sequence[LabelledStore], *, part_names: Sequence[str] = ()) -> LabelledLatents:
     """All valid labels of some stores, which may be of several generators of one latent space.
+
+    Args:
+        stores: the stores.
+        part_names: components to keep as scores of their own, where the reward is made of several.
 
     Raises:
         StoreError: the stores are of several rewards or latent spaces.
@@ -65,6 +88,7 @@ def read_stores(stores: Sequence[LabelledStore]) -> LabelledLatents:
         groups=torch.tensor([number[label.prompt] for label in labels]),
         prompts=prompts,
         perceived=[label.perceived for label in labels],
+        **parts_of(labels, part_names),
     )
     data = data.rows(data.scores.isfinite())
     if not len(data) or data.scores.min() == data.scores.max():
@@ -74,6 +98,22 @@ def read_stores(stores: Sequence[LabelledStore]) -> LabelledLatents:
             "check the reward on these images, or give more varied prompts"
         )
     return data
+
+
+def parts_of(labels: Sequence[Label], part_names: Sequence[str]) -> dict[str, Any]:
+    """The fields `several` and `part_names` of `LabelledLatents`; none where the score is one reward's.
+
+    Raises:
+        LabelError: a label lacks a component.
+    """
+    if not part_names:
+        return {}
+    found = [json.loads(label.components) for label in labels]
+    missing = next((name for name in part_names if any(name not in components for components in found)), None)
+    if missing is not None:
+        raise LabelError(f"labels hold no component {missing!r}; label again with all the rewards")
+    several = torch.tensor([[components[name] for name in part_names] for components in found])
+    return {"several": several.nan_to_num(), "part_names": tuple(part_names)}
 
 
 def split_by_prompt(data: LabelledLatents, share: float, rng: torch.Generator) -> tuple[LabelledLatents, LabelledLatents]:
@@ -92,14 +132,24 @@ def split_by_prompt(data: LabelledLatents, share: float, rng: torch.Generator) -
     return data.rows(~mask), data.rows(mask)
 
 
-def prompt_batches(groups: torch.Tensor, prompts_per_batch: int, rng: torch.Generator) -> Iterator[torch.Tensor]:
-    """Endless batches of row numbers: all rows of some prompts, every prompt once before any comes again."""
+def prompt_batches(
+    groups: torch.Tensor, prompts_per_batch: int, rng: torch.Generator, *, rows_per_prompt: int = 0
+) -> Iterator[torch.Tensor]:
+    """Endless batches of row numbers: some prompts' rows, every prompt once before any comes again.
+
+    All rows of a prompt, or with `rows_per_prompt` so many drawn at random.
+    """
     names = groups.unique()
     members = {int(name): torch.nonzero(groups == name)[:, 0] for name in names}
+
+    def draw(name: int) -> torch.Tensor:
+        rows = members[name]
+        return rows[torch.randperm(len(rows), generator=rng)[:rows_per_prompt]] if rows_per_prompt else rows
+
     while True:
         order = names[torch.randperm(len(names), generator=rng)].tolist()
         for start in range(0, max(1, len(order) - prompts_per_batch + 1), prompts_per_batch):
-            yield torch.cat([members[name] for name in order[start : start + prompts_per_batch]])
+            yield torch.cat([draw(name) for name in order[start : start + prompts_per_batch]])
 
 
 class ConditioningTable:

@@ -25,17 +25,24 @@ class LatentSpace:
 
 @dataclass(frozen=True)
 class TextConditioning:
-    """What SDXL's UNet is told about B prompts: hidden states B×T×D, pooled embedding B×P, time ids B×6."""
+    """What SDXL's UNet is told about B prompts: hidden states B×T×D, pooled embedding B×P, time ids B×6; and the prompts."""
 
     prompt_embeds: torch.Tensor
     pooled: torch.Tensor
     time_ids: torch.Tensor
+    prompts: tuple[str, ...]
 
     def __getitem__(self, rows: Any) -> TextConditioning:  # noqa: ANN401 - whatever indexes a tensor
-        return TextConditioning(self.prompt_embeds[rows], self.pooled[rows], self.time_ids[rows])
+        prompts = tuple(self.prompts[row] for row in torch.arange(len(self))[rows].tolist())
+        return TextConditioning(self.prompt_embeds[rows], self.pooled[rows], self.time_ids[rows], prompts)
 
     def __len__(self) -> int:
         return len(self.prompt_embeds)
+
+    def neutral(self) -> TextConditioning:
+        """The same without a word: zeros, as SDXL's own empty prompt."""
+        zeros = (torch.zeros_like(self.prompt_embeds), torch.zeros_like(self.pooled))
+        return TextConditioning(*zeros, self.time_ids, self.prompts)
 
     @staticmethod
     def stack(items: Sequence[TextConditioning]) -> TextConditioning:
@@ -44,6 +51,7 @@ class TextConditioning:
             torch.cat([item.prompt_embeds for item in items]),
             torch.cat([item.pooled for item in items]),
             torch.cat([item.time_ids for item in items]),
+            tuple(prompt for item in items for prompt in item.prompts),
         )
 
 
@@ -72,6 +80,7 @@ class Generator(Protocol):
     name: str
     latent_space: LatentSpace
     unet: torch.nn.Module
+    vae: torch.nn.Module
     alphas_cumprod: torch.Tensor
     prediction_type: str
 

@@ -62,8 +62,6 @@ def distill(
         raise SpecError("distill: give --reward SPEC, or --data of a store that has labels")
     if data and prompts:
         raise SpecError("--prompts and --data exclude each other: stores hold their prompts")
-    if settings["depth"] not in ("full", "encoder"):
-        raise SpecError(f"--depth {settings['depth']}: must be full or encoder")
     if out is not None or reward is not None:  # else the store names the reward
         out = out or _default_out(reward)
         check_out(out, overwrite=overwrite, resume=resume)

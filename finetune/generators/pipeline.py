@@ -92,7 +92,7 @@ class SDXLGenerator:
             hidden, _, pooled, _ = self.pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
         height, width = self.image_size
         time_ids = torch.tensor([(height, width, 0, 0, height, width)], dtype=hidden.dtype).expand(len(prompts), -1)
-        return TextConditioning(hidden, pooled, time_ids)
+        return TextConditioning(hidden, pooled, time_ids, tuple(prompts))
 
     def noises(self, seeds: Sequence[int], count: int = 2) -> torch.Tensor:
         """The initial and the between-steps noises of each seed, count×B×4×h×w; a larger count only adds to them."""

@@ -8,62 +8,67 @@ opinion of what the clean latent should be.
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from surrogate.backbones.base import Backbone
 from surrogate.types import TextConditioning
 
 Depth = Literal["encoder", "full"]
+UP_PATH = ("up_blocks", "conv_norm_out", "conv_act", "conv_out")
 
 
-class SDXLBackbone(nn.Module):
+class SDXLBackbone(Backbone):
     """Feature maps of an SDXL-architecture UNet.
 
     Args:
-        unet: a diffusers `UNet2DConditionModel` with text_time conditioning; copied.
+        unet: a diffusers `UNet2DConditionModel` with text_time conditioning; copied, unless `owned`.
         depth: how much of it to keep.
         alphas_cumprod: the training noise schedule, (1000,).
         prediction_type: what the UNet predicts: epsilon, v_prediction or sample.
+        stages: with `encoder`, stop after so many down stages; 0 keeps all and the mid block.
     """
 
-    def __init__(self, unet: nn.Module, *, depth: Depth, alphas_cumprod: torch.Tensor, prediction_type: str) -> None:
-        super().__init__()
-        self.unet = deepcopy(unet)
-        self.depth: Depth = depth
-        self.prediction_type = prediction_type
-        self.register_buffer("alphas_cumprod", alphas_cumprod.clone().float(), persistent=False)
-        if depth == "encoder":
-            for name in ("up_blocks", "conv_norm_out", "conv_act", "conv_out"):
-                delattr(self.unet, name)
-        self.unet.requires_grad_(True)
+    kind = "sdxl"
 
-    @property
-    def channels(self) -> list[int]:
-        """Channels of each feature map that `forward` answers with."""
+    def __init__(
+        self,
+        unet: nn.Module,
+        *,
+        depth: Depth,
+        alphas_cumprod: torch.Tensor,
+        prediction_type: str,
+        stages: int = 0,
+        owned: bool = False,
+    ) -> None:
+        super().__init__(alphas_cumprod)
+        self.depth: Depth = depth
+        self.stages, self.prediction_type = stages, prediction_type
+        if owned:
+            self.unet = unet
+        else:
+            self.unet = deepcopy(unet) if depth == "full" else _without_up_path(unet, stages)
+        self.unet.requires_grad_(True)
         widths = list(self.unet.config.block_out_channels)
-        if self.depth == "encoder":
-            return [*widths, widths[-1]]
-        return [widths[-1], *reversed(widths), 2 * self.unet.config.in_channels]
+        if depth == "full":
+            self.channels = [widths[-1], *reversed(widths), 2 * self.unet.config.in_channels]
+        else:
+            self.channels = widths[:stages] if stages else [*widths, widths[-1]]
+
+    def settings(self) -> dict[str, Any]:
+        """The UNet's configuration and how much of it is there."""
+        unet = {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
+        return {"depth": self.depth, "stages": self.stages, "prediction_type": self.prediction_type, "unet": unet}
 
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
     ) -> list[torch.Tensor]:
-        """Feature maps for latents noised to `times`.
-
-        Args:
-            latents: clean scaled latents, B×4×h×w.
-            conditioning: of B prompts.
-            times: B training times in [0, 999].
-            noise: standard normal, as `latents`.
-        """
-        root = self.alphas_cumprod[times].sqrt()[:, None, None, None]
-        sigma = (1 - self.alphas_cumprod[times]).sqrt()[:, None, None, None]
-        noisy = root * latents + sigma * noise
-        unet = self.unet
-        text = conditioning.prompt_embeds
-        extra = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids}
+        """See `Backbone.forward`."""
+        noisy, unet = self.noisy(latents, times, noise), self.unet
+        text = conditioning.prompt_embeds.to(latents)
+        extra = {"text_embeds": conditioning.pooled.to(latents), "time_ids": conditioning.time_ids.to(latents)}
         emb = unet.time_embedding(unet.time_proj(times).to(latents.dtype))
         emb = emb + unet.get_aug_embed(emb=emb, encoder_hidden_states=text, added_cond_kwargs=extra)
         sample = unet.conv_in(noisy)
@@ -73,10 +78,12 @@ class SDXLBackbone(nn.Module):
             sample, states = block(sample, emb, **_text_argument(block, text))
             skips += states
             features.append(states[-1] if block.downsamplers is None else states[-2])
+        if unet.mid_block is None:
+            return features
         sample = unet.mid_block(sample, emb, encoder_hidden_states=text)
         if self.depth == "encoder":
             return [*features, sample]
-        return [sample, *self._up_path(sample, skips, emb, text, (latents, noisy, root, sigma))]
+        return [sample, *self._up_path(sample, skips, emb, text, (latents, noisy, *self.levels(times)))]
 
     def _up_path(
         self,
@@ -103,6 +110,25 @@ class SDXLBackbone(nn.Module):
         else:
             clean = output
         return [*features, torch.cat([latents, clean - latents], dim=1)]
+
+
+def strip_up_path(unet: nn.Module, stages: int = 0) -> None:
+    """Take the up path off a UNet, and with `stages` what lies behind that many down stages."""
+    for name in UP_PATH:
+        delattr(unet, name)
+    if stages:
+        unet.down_blocks = unet.down_blocks[:stages]
+        unet.mid_block = None
+
+
+def _without_up_path(unet: nn.Module, stages: int) -> nn.Module:
+    """A copy of the parts an encoder keeps; what it drops is never copied."""
+    dropped = [getattr(unet, name) for name in UP_PATH]
+    if stages:
+        dropped += [*unet.down_blocks[stages:], unet.mid_block]
+    copied = deepcopy(unet, {id(module): nn.Identity() for module in dropped})
+    strip_up_path(copied, stages)
+    return copied
 
 
 def _text_argument(block: nn.Module, text: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -63,7 +63,7 @@ MISTAKES = {
     "out exists": ([*DISTILL, "--reward", "symmetry", "--out", "{place}/exists"], "use --overwrite"),
     "out is a file": ([*DISTILL, "--reward", "symmetry", "--out", "{place}/own.py"], "is a file"),
     "out cannot be written": ([*DISTILL, "--reward", "symmetry", "--out", "/proc/lasro"], "cannot write there"),
-    "bad depth": ([*DISTILL, "--reward", "symmetry", "--depth", "half"], "--depth half"),
+    "bad backbone": ([*DISTILL, "--reward", "symmetry", "--backbone", "half"], "--backbone half"),
     "unknown loss": ([*DISTILL, "--reward", "symmetry", "--loss", "hinge"], "--loss hinge"),
     "one noise": ([*DISTILL, "--reward", "symmetry", "--noises", "1"], "--noises 1"),
     "no surrogate": ([*TUNE, "--surrogate", "{place}/nowhere"], "config.json is missing"),

@@ -13,9 +13,12 @@ from finetune.generators.pipeline import load_generator
 from finetune.lora import AveragedParameters, lora_state
 from finetune.objective import NormaliseAndClip
 from finetune.trainer import Trainer
+from surrogate.backbones.base import Backbone
+from surrogate.building import build_surrogate
 from surrogate.config import DistillConfig
-from surrogate.distillation import build_surrogate
+from surrogate.model import Part, Surrogate
 from surrogate.sampling import LabelledLatents
+from surrogate.types import LatentSpace
 
 PROMPTS = [f"a {thing}" for thing in ("cat", "dog", "tree", "boat", "house", "car", "bird", "lamp")]
 CLIMB = {"adapt_steps": 0, "learning_rate": 1e-2, "lora_targets": "all"}
@@ -29,19 +32,36 @@ SMALL = {
 }
 
 
-class MeanLatent(torch.nn.Module):
-    """A perfect surrogate of the mean of latent channel 0; `sign=-1` makes it a perfect liar."""
+class Itself(Backbone):
+    """The latents are their own features."""
 
-    def __init__(self, sign=1.0):
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.tensor(sign))
-        self.mean, self.spread = 0.0, 1.0
-
-    def score(self, latents, conditioning, *, rng=None):
-        return self.scale * latents[:, 0].mean((1, 2))
+    kind, channels = "itself", [4]
 
     def forward(self, latents, conditioning, times, noise):
-        return self.score(latents, conditioning)
+        return [latents]
+
+    def settings(self):
+        return {}
+
+
+class MeanHead(torch.nn.Module):
+    """The mean of channel 0, `sign` times."""
+
+    kind = "mean"
+
+    def __init__(self, sign):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(sign))
+
+    def forward(self, features, conditioning):
+        return self.scale * features[0][:, 0].mean((1, 2))
+
+
+def mean_latent(sign=1.0):
+    """A perfect surrogate of the mean of latent channel 0; `sign=-1` makes it a perfect liar."""
+    space = LatentSpace(4, 16, 16, 0.13025)
+    part = Part("mean", mean=0.0, spread=1.0)
+    return Surrogate(Itself(torch.ones(1000)), [MeanHead(sign)], parts=[part], latent_space=space, score_time=0)
 
 
 class LatentReward(reward_zoo.Reward):
@@ -64,7 +84,7 @@ def make(tiny_sdxl, monkeypatch):
             data = LabelledLatents(
                 torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""]
             )
-            surrogate = build_surrogate(generator, data, DistillConfig(depth="encoder"))
+            surrogate = build_surrogate(generator, data, DistillConfig(backbone="encoder"))
         distilled = DistillConfig(max_time=50, score_time=10, losses=("regression",))
         return Trainer(generator, surrogate, LatentReward(), PROMPTS, config, distilled=distilled, margin=0.0)
 
@@ -72,7 +92,7 @@ def make(tiny_sdxl, monkeypatch):
 
 
 def test_it_raises_a_reward_its_surrogate_knows(make):
-    trainer = make(MeanLatent(), steps=16, **CLIMB, anchor_band=0.5, anchor_band_max=0.5)
+    trainer = make(mean_latent(), steps=16, **CLIMB, anchor_band=0.5, anchor_band_max=0.5)
     trainer.run()
     assert trainer.best_reward > trainer.start_reward + 0.01
     assert trainer.best_step > 0
@@ -81,7 +101,7 @@ def test_it_raises_a_reward_its_surrogate_knows(make):
 
 def test_a_lying_surrogate_stops_the_run_and_the_start_stands(make):
     trainer = make(
-        MeanLatent(sign=-1.0),
+        mean_latent(sign=-1.0),
         steps=60,
         adapt_steps=0,
         learning_rate=1e-2,
@@ -99,7 +119,7 @@ def test_the_anchor_holds_the_distance(make):
     distances = {}
     for band in (0.002, 0.5):
         trainer = make(
-            MeanLatent(),
+            mean_latent(),
             steps=12,
             **CLIMB,
             anchor_band=band,
@@ -113,7 +133,7 @@ def test_the_anchor_holds_the_distance(make):
 
 
 def test_every_training_call_of_the_reward_is_counted(make):
-    trainer = make(MeanLatent(), steps=4, adapt_every=2, adapt_steps=0)
+    trainer = make(mean_latent(), steps=4, adapt_every=2, adapt_steps=0)
     trainer.run()
     assert trainer.meter.calls == 2 * 2 * 2 * 2  # adaptations × prompts × noises × (z1, z2)
     assert trainer.validation_meter.calls == 3 * 2  # evaluations × validation prompts
@@ -136,17 +156,17 @@ def test_resumed_is_uninterrupted(make, tmp_path):
 
 
 def test_resuming_with_other_settings_names_the_field(make, tmp_path):
-    trainer = make(MeanLatent(), steps=2, adapt_steps=0)
+    trainer = make(mean_latent(), steps=2, adapt_steps=0)
     trainer.save(tmp_path / "last.pt")
     with pytest.raises(ResumeError, match=r"learning_rate was 0.0006 and is now 0.5"):
-        make(MeanLatent(), steps=2, adapt_steps=0, learning_rate=0.5).load(tmp_path / "last.pt")
+        make(mean_latent(), steps=2, adapt_steps=0, learning_rate=0.5).load(tmp_path / "last.pt")
     (tmp_path / "last.pt").write_bytes(b"x")
     with pytest.raises(ResumeError, match="cannot be read"):
         trainer.load(tmp_path / "last.pt")
 
 
 def test_a_non_finite_step_is_skipped(make):
-    trainer = make(MeanLatent(sign=math.nan), steps=1, adapt_steps=0)
+    trainer = make(mean_latent(sign=math.nan), steps=1, adapt_steps=0)
     before = lora_state(trainer.generator.unet)
     trainer.step = 1
     assert trainer.generator_step()["skipped_steps"] == 1

@@ -8,8 +8,9 @@ import torch
 import reward_zoo
 from reward_zoo.text_match import ned
 from reward_zoo.text_variants import another_text
+from surrogate.building import build_surrogate
 from surrogate.config import DistillConfig
-from surrogate.distillation import build_surrogate, surrogate_loss
+from surrogate.distillation import surrogate_loss
 from surrogate.hindsight import Hindsight, hindsight_of
 from surrogate.sampling import ConditioningTable, LabelledLatents, prompt_batches
 from surrogate.seeding import stream
@@ -63,13 +64,13 @@ def test_it_teaches_what_the_prompt_asks_for(generator):
         return other, 0.0
 
     labelled = LabelledLatents(latents, torch.arange(count) / count, data.stages, groups, PROMPTS, data.perceived)
-    surrogate = build_surrogate(generator, labelled, DistillConfig(depth="encoder"))
+    config = DistillConfig(backbone="encoder", losses=("bradley-terry-all",), max_time=60)
+    surrogate = build_surrogate(generator, labelled, config)
     table = ConditioningTable(generator, PROMPTS)
-    settings = {"max_time": 20, "hindsight": Hindsight(swap, 1.0)}
     optimizer = torch.optim.AdamW(surrogate.parameters(), lr=1e-3)
     losses = []
     for step in range(12):
-        loss = surrogate_loss(surrogate, data, table, ("bradley-terry-all",), rng=stream(0, "step", step), **settings)
+        loss = surrogate_loss(surrogate, data, table, config, rng=stream(0, "step", step), hindsight=Hindsight(swap, 1.0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from finetune.generators.pipeline import SDXLGenerator, load_generator
+from surrogate.building import build_surrogate
 from surrogate.config import DistillConfig
-from surrogate.distillation import build_surrogate
 from surrogate.folder import save_surrogate
 from surrogate.model import Surrogate
 from surrogate.sampling import LabelledLatents
@@ -21,10 +21,10 @@ FIDELITY = {
 }
 
 
-def untrained(generator: SDXLGenerator, depth: str = "encoder") -> Surrogate:
+def untrained(generator: SDXLGenerator, backbone: str = "encoder", **settings: object) -> Surrogate:
     """A surrogate whose head knows nothing yet, for scores of mean .5."""
     data = LabelledLatents(torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""])
-    return build_surrogate(generator, data, DistillConfig(depth=depth))
+    return build_surrogate(generator, data, DistillConfig(backbone=backbone, **settings))
 
 
 def build_folder(folder: Path, generator: SDXLGenerator, *, reward: str, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""The head: feature maps → one score.
+"""The plain head: feature maps → one score.
 
 Every position is judged by the same small convolutional network and the judgements are averaged, so that what is
 learnt about one letter (or face, or leaf) serves at every place.
@@ -6,16 +6,23 @@ learnt about one letter (or face, or leaf) serves at every place.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from surrogate.types import TextConditioning
 
 
 class ConvHead(nn.Module):
     """Project each feature map to `width` channels, bring them to the largest size, judge, average."""
 
+    kind = "conv"
+
     def __init__(self, channels: list[int], *, width: int = 64) -> None:
         super().__init__()
+        self.width = width
         self.norms = nn.ModuleList(nn.GroupNorm(min(8, count // 4), count) for count in channels)
         self.projections = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
         self.judge = nn.Sequential(
@@ -24,8 +31,12 @@ class ConvHead(nn.Module):
         self.weight = nn.Conv2d(width, 1, 1)
         self.out = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, 1))
 
-    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """B×C×h×w maps of several sizes → scores (B,)."""
+    def settings(self) -> dict[str, Any]:
+        """What rebuilding it needs."""
+        return {"kind": self.kind, "width": self.width}
+
+    def forward(self, features: list[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
+        """B×C×h×w maps of several sizes → scores (B,); the prompt is in the features already."""
         size = max((feature.shape[-2:] for feature in features), key=lambda shape: shape[0] * shape[1])
         total = None
         for feature, norm, projection in zip(features, self.norms, self.projections, strict=True):

@@ -1,0 +1,69 @@
+"""What every backbone does: put noise on latents, and answer with feature maps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from surrogate.types import TextConditioning
+
+
+class Backbone(nn.Module, ABC):
+    """Turns latents, text and a noise level into feature maps.
+
+    Args:
+        alphas_cumprod: the training noise schedule, (1000,).
+    """
+
+    kind: ClassVar[str]  # how its settings are rebuilt; see backbones/build.py
+    blind: ClassVar[bool] = False  # whether it never sees the prompt
+    channels: list[int]  # of each feature map
+
+    def __init__(self, alphas_cumprod: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("alphas_cumprod", alphas_cumprod.clone().float(), persistent=False)
+
+    @abstractmethod
+    def forward(
+        self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Feature maps, each B×C×h×w, for latents noised to `times`.
+
+        Args:
+            latents: clean scaled latents, B×4×h×w.
+            conditioning: of B prompts.
+            times: B training times in [0, 999].
+            noise: standard normal, as `latents`.
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What `backbones.build.rebuild` needs beside the weights, as JSON data."""
+
+    def levels(self, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """√ᾱ and σ of B times, each B×1×1×1."""
+        alphas = self.alphas_cumprod[times][:, None, None, None]
+        return alphas.sqrt(), (1 - alphas).sqrt()
+
+    def noisy(self, latents: torch.Tensor, times: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """√ᾱ·latents + σ·noise."""
+        root, sigma = self.levels(times)
+        return root * latents + sigma * noise
+
+
+class TimeEmbedding(nn.Module):
+    """Training times (B,) → B×width."""
+
+    def __init__(self, width: int, *, frequencies: int = 32) -> None:
+        super().__init__()
+        exponents = torch.linspace(0, 1, frequencies)
+        self.register_buffer("frequencies", 10_000.0**-exponents, persistent=False)
+        self.project = nn.Sequential(nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, times: torch.Tensor) -> torch.Tensor:
+        """Sines and cosines of the times, through a small network."""
+        angles = times.float()[:, None] * self.frequencies
+        return self.project(torch.cat([angles.sin(), angles.cos()], dim=1))

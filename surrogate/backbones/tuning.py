@@ -1,0 +1,39 @@
+"""Which of a backbone's weights are trained: all of them, a LoRA on its attention, or none."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from surrogate.errors import BackboneError
+
+Tune = Literal["full", "lora", "head"]
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
+
+
+def add_lora(backbone: nn.Module, rank: int) -> None:
+    """Put a LoRA on attention and feed-forward of the backbone's UNet.
+
+    Raises:
+        BackboneError: the backbone has no UNet.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    if not hasattr(backbone, "unet"):
+        raise BackboneError(f"--tune lora: backbone {backbone.kind} has no attention to put it on; use --tune full")
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(LORA_TARGETS), init_lora_weights=True)
+    inject_adapter_in_model(config, backbone.unet, adapter_name="surrogate")
+
+
+def tuned_parameters(backbone: nn.Module, tune: Tune) -> list[nn.Parameter]:
+    """The backbone's weights that are trained; a decoder inside it never is."""
+    if tune == "head":
+        return []
+    named = [(name, parameter) for name, parameter in backbone.named_parameters() if not name.startswith("vae.")]
+    return [parameter for name, parameter in named if tune == "full" or "lora_" in name]
+
+
+def lora_rank_of(module: nn.Module) -> int:
+    """Rank of the LoRA inside, 0 without one."""
+    return next((value.shape[0] for name, value in module.named_parameters() if "lora_A" in name), 0)

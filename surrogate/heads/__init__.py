@@ -1,0 +1,1 @@
+"""Heads of surrogates: from feature maps to a score."""
