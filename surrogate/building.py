@@ -37,7 +37,7 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
         add_lora(backbone, config.lora_rank)
     parts, offset = fit_parts(data)
     heads = [_new_head(backbone, generator, data) for _ in range(len(parts) * config.members)]
-    surrogate = Surrogate(
+    return Surrogate(
         backbone,
         heads,
         parts=parts,
@@ -47,7 +47,6 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
         pessimism=config.pessimism,
         tune=config.tune,
     )
-    return surrogate.to(memory_format=torch.channels_last)
 
 
 def fit_parts(data: LabelledLatents) -> tuple[list[Part], float]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from reward_zoo.errors import SpecError, did_you_mean
 
 LOSS_NAMES = ("bradley-terry-all", "bradley-terry-extremes", "listwise", "regression")
 BACKBONE_NAMES = ("auto", "full", "encoder", "sdxl", "latent-cnn", "latent-vit", "pixel-timm", "lrm-xl")
 UNETS = ("full", "encoder", "sdxl")
-TUNE_MODES = ("full", "lora", "head")
+Tune = Literal["full", "lora", "head"]
+TUNE_MODES: tuple[str, ...] = get_args(Tune)
 POSITIVE = (
     *("samples", "noises", "label_batch_size", "lora_rank", "members"),
     *("prompts_per_batch", "steps", "evaluate_every", "patience"),
@@ -36,7 +37,7 @@ class DistillConfig:
     backbone: str = "full"  # see backbones/build.py
     backbone_weights: str | None = None  # an SDXL checkpoint other than the generator's own
     backbone_depth: int = 0  # with encoder: stop after so many down stages; 0 keeps all
-    tune: Literal["full", "lora", "head"] = "full"
+    tune: Tune = "full"
     lora_rank: int = 32  # with tune=lora
     members: int = 1  # heads a reward, each trained on its own two thirds of the prompts
     pessimism: float = 0.0  # standard deviations of the members that a score takes off their mean

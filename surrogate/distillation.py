@@ -55,11 +55,10 @@ def surrogate_loss(
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
         if surrogate.blind:  # what is seen does not depend on the prompt: one look for all of them
             features = surrogate.features(batch.latents, conditioning[:count], times, noise)
-            extra = sum(_perception(surrogate, features, batch))
+            total = sum(_perception(surrogate, features, batch))
             predictions = surrogate.judge([feature[pictures] for feature in features], conditioning)
         else:
-            predictions, extra = surrogate(batch.latents[pictures], conditioning, times[pictures], noise[pictures]), 0.0
-    total = extra
+            predictions, total = surrogate(batch.latents[pictures], conditioning, times[pictures], noise[pictures]), 0.0
     groups = batch.groups * (1 + int(batch.stages.max())) + batch.stages if config.stages_apart else batch.groups
     for number, part in enumerate(surrogate.parts):
         given = (batch.parts[:, number] - part.mean) / part.spread
@@ -124,7 +123,8 @@ def train_surrogate(
     if config.compile:
         surrogate.backbone.compile()
     rate = config.learning_rate or default_learning_rate(surrogate)
-    optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=config.weight_decay)
+    trained = surrogate.trained_parameters()
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=config.weight_decay)
     rng = stream(config.seed, "distill")
     batches = prompt_batches(training.groups, config.prompts_per_batch, rng, rows_per_prompt=config.rows_per_prompt)
     best, best_quality, waited = None, float("-inf"), 0
@@ -135,7 +135,7 @@ def train_surrogate(
         loss = surrogate_loss(surrogate, training.rows(next(batches)), table, config, rng=rng, hindsight=hindsight)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(surrogate.trained_parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         record = {"step": step, "steps": config.steps, "loss": loss.item()}
         if step % config.evaluate_every == 0 or step == config.steps:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from surrogate.backbones.base import Backbone
-from surrogate.backbones.tuning import Tune, tuned_parameters
+from surrogate.backbones.tuning import tuned_parameters
+from surrogate.config import Tune
 from surrogate.types import LatentSpace, TextConditioning
 
 
@@ -59,6 +60,7 @@ class Surrogate(nn.Module):
         self.tune = tune
         self.blind = backbone.blind or any(head.kind == "reading" for head in self.heads)
         self.unfreeze()
+        self.to(memory_format=torch.channels_last)
 
     @property
     def members(self) -> int:

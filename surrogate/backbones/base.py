@@ -16,14 +16,16 @@ class Backbone(nn.Module, ABC):
 
     Args:
         alphas_cumprod: the training noise schedule, (1000,).
+        settings: the arguments that rebuilding it needs, as JSON data.
     """
 
     kind: ClassVar[str]  # how its settings are rebuilt; see backbones/build.py
     blind: ClassVar[bool] = False  # whether it never sees the prompt
     channels: list[int]  # of each feature map
 
-    def __init__(self, alphas_cumprod: torch.Tensor) -> None:
+    def __init__(self, alphas_cumprod: torch.Tensor, **settings: Any) -> None:  # noqa: ANN401 - JSON data
         super().__init__()
+        self._settings = settings
         self.register_buffer("alphas_cumprod", alphas_cumprod.clone().float(), persistent=False)
 
     @abstractmethod
@@ -39,9 +41,9 @@ class Backbone(nn.Module, ABC):
             noise: standard normal, as `latents`.
         """
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What `backbones.build.rebuild` needs beside the weights, as JSON data."""
+        return dict(self._settings)
 
     def levels(self, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """√ᾱ and σ of B times, each B×1×1×1."""

@@ -7,8 +7,6 @@ matches what was read with what was asked for (heads/reading.py) is then fooled 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -57,19 +55,14 @@ class LatentCNN(Backbone):
         depth: int = 2,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__(alphas_cumprod)
-        self._settings = {"in_channels": in_channels, "rows": rows, "stem": stem, "width": width}
-        self._settings |= {"depth": depth, "dropout": dropout}
+        sizes = {"in_channels": in_channels, "rows": rows, "stem": stem, "width": width}
+        super().__init__(alphas_cumprod, **sizes, depth=depth, dropout=dropout)
         self.channels = [width]
         self.stem = nn.Sequential(nn.Conv2d(in_channels, stem, 3, padding=1), ResidualBlock(stem, (3, 3), dropout))
         self.fold = nn.Conv2d(stem, width, (FOLD, 1), stride=(FOLD, 1))
         self.time = TimeEmbedding(width)
         kernel = (3 if rows > FOLD else 1, 5)
         self.blocks = nn.Sequential(*(ResidualBlock(width, kernel, dropout) for _ in range(depth)))
-
-    def settings(self) -> dict[str, Any]:
-        """Its sizes."""
-        return dict(self._settings)
 
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor

@@ -6,8 +6,6 @@ surrogate costs when there is no UNet to start from.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -34,9 +32,9 @@ class LatentViT(Backbone):
         heads: int = 4,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__(alphas_cumprod)
-        self._settings = {"in_channels": in_channels, "height": height, "width": width, "text_width": text_width}
-        self._settings |= {"patch": patch, "dim": dim, "depth": depth, "heads": heads, "dropout": dropout}
+        given = {"in_channels": in_channels, "height": height, "width": width, "text_width": text_width}
+        sizes = {"patch": patch, "dim": dim, "depth": depth, "heads": heads}
+        super().__init__(alphas_cumprod, **given, **sizes, dropout=dropout)
         self.patch, self.channels = patch, [dim, dim]
         self.embed = nn.Conv2d(in_channels, dim, patch, stride=patch)
         self.place = nn.Parameter(torch.randn(1, dim, height // patch, width // patch) * 0.02)
@@ -45,10 +43,6 @@ class LatentViT(Backbone):
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(dim, **layer, batch_first=True, norm_first=True) for _ in range(depth)
         )
-
-    def settings(self) -> dict[str, Any]:
-        """Its sizes."""
-        return dict(self._settings)
 
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor

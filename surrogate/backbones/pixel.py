@@ -41,8 +41,7 @@ class PixelTower(Backbone):
     ) -> None:
         import timm
 
-        super().__init__(alphas_cumprod)
-        self._settings = {"model": model, "text_width": text_width, "size": size}
+        super().__init__(alphas_cumprod, model=model, text_width=text_width, size=size)
         self.vae = deepcopy(vae).requires_grad_(False)
         self.vae.encoder = self.vae.quant_conv = None
         self.tower = timm.create_model(model, pretrained=pretrained, features_only=True)
@@ -57,7 +56,7 @@ class PixelTower(Backbone):
     def settings(self) -> dict[str, Any]:
         """The tower's name and the decoder's configuration."""
         vae = {key: value for key, value in self.vae.config.items() if not key.startswith("_")}
-        return {**self._settings, "vae": vae}
+        return {**super().settings(), "vae": vae}
 
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor

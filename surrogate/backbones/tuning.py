@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import nn
 
+from surrogate.config import Tune
 from surrogate.errors import BackboneError
 
-Tune = Literal["full", "lora", "head"]
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
 
 

@@ -13,12 +13,12 @@ from finetune.generators.pipeline import load_generator
 from finetune.lora import AveragedParameters, lora_state
 from finetune.objective import NormaliseAndClip
 from finetune.trainer import Trainer
-from surrogate.backbones.base import Backbone
 from surrogate.building import build_surrogate
 from surrogate.config import DistillConfig
 from surrogate.model import Part, Surrogate
 from surrogate.sampling import LabelledLatents
 from surrogate.types import LatentSpace
+from tests.tiny.surrogate import Itself
 
 PROMPTS = [f"a {thing}" for thing in ("cat", "dog", "tree", "boat", "house", "car", "bird", "lamp")]
 CLIMB = {"adapt_steps": 0, "learning_rate": 1e-2, "lora_targets": "all"}
@@ -30,18 +30,6 @@ SMALL = {
     "lora_targets": "attention",
     "lora_rank": 2,
 }
-
-
-class Itself(Backbone):
-    """The latents are their own features."""
-
-    kind, channels = "itself", [4]
-
-    def forward(self, latents, conditioning, times, noise):
-        return [latents]
-
-    def settings(self):
-        return {}
 
 
 class MeanHead(torch.nn.Module):

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 import reward_zoo
-from surrogate.evaluation import calibration_curve, evaluate_surrogate, gradient_gain, roll_out
+from surrogate.evaluation import calibration_curve, evaluate_surrogate, gradient_gain, predict_at, roll_out
 from surrogate.labelling import RewardMeter
+from surrogate.model import Part, Surrogate
+from tests.tiny.surrogate import Itself
 
 PROMPTS = [f"a {thing}" for thing in ("cat", "dog", "tree", "boat", "house", "car")]
 
@@ -96,3 +98,23 @@ def test_calibration_goes_from_the_lowest_prediction_to_the_highest():
         {"predicted": 1.5, "true": 15.0, "count": 2},
         {"predicted": 3.5, "true": 35.0, "count": 2},
     ]
+
+
+class Head(torch.nn.Module):
+    """What the oracle reads, with no noise."""
+
+    kind = "oracle"
+
+    def __init__(self, oracle):
+        super().__init__()
+        self.oracle = oracle
+
+    def forward(self, features, conditioning):
+        return self.oracle.score(features[0], conditioning)
+
+
+def test_predictions_are_in_the_rewards_units(generator, data):
+    head, part = Head(Oracle(generator, 1)), Part("brightness", mean=5.0, spread=2.0)
+    backbone = Itself(generator.alphas_cumprod)
+    surrogate = Surrogate(backbone, [head], parts=[part], latent_space=generator.latent_space, score_time=0)
+    assert np.allclose(predict_at(generator, surrogate, data, 0), 5 + 2 * data.scores, atol=1e-4)

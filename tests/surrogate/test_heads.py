@@ -75,8 +75,7 @@ def test_it_scores_what_is_written_against_what_is_asked(generator, reader):
     assert (table.argmax(1) == torch.arange(4)).all()
 
 
-def test_its_gradient_writes_the_letter(generator, reader):
-    """There is a gradient where a letter is wrong, and the right letter scores higher."""
+def test_there_is_a_gradient_and_the_right_letter_scores_higher(generator, reader):
     latents = written(["OPEX"], stream(2, "test")).requires_grad_(True)
     reader.score(latents, generator.encode([PROMPTS[0]])).sum().backward()
     assert latents.grad.isfinite().all()

@@ -64,7 +64,7 @@ def test_it_teaches_what_the_prompt_asks_for(generator):
         return other, 0.0
 
     labelled = LabelledLatents(latents, torch.arange(count) / count, data.stages, groups, PROMPTS, data.perceived)
-    config = DistillConfig(backbone="encoder", losses=("bradley-terry-all",), max_time=60)
+    config = DistillConfig(backbone="encoder", losses=("bradley-terry-all",), max_time=20, score_time=10)
     surrogate = build_surrogate(generator, labelled, config)
     table = ConditioningTable(generator, PROMPTS)
     optimizer = torch.optim.AdamW(surrogate.parameters(), lr=1e-3)

@@ -7,11 +7,13 @@ from pathlib import Path
 import torch
 
 from finetune.generators.pipeline import SDXLGenerator, load_generator
+from surrogate.backbones.base import Backbone
 from surrogate.building import build_surrogate
 from surrogate.config import DistillConfig
 from surrogate.folder import save_surrogate
 from surrogate.model import Surrogate
 from surrogate.sampling import LabelledLatents
+from surrogate.types import TextConditioning
 from tests.tiny.sdxl import build_sdxl
 
 FIDELITY = {
@@ -19,6 +21,18 @@ FIDELITY = {
     "spearman": 0.7,
     "labels": 8,
 }
+
+
+class Itself(Backbone):
+    """The latents are their own features."""
+
+    kind, channels = "itself", [4]
+
+    def forward(
+        self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Whatever the prompt and the noise."""
+        return [latents]
 
 
 def untrained(generator: SDXLGenerator, backbone: str = "encoder", **settings: object) -> Surrogate:
