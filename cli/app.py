@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from cli.failures import run_guarded
-from cli.options import ExtraSteps, GeneratorName, Guard, Json, Noises, Out, Overwrite, Prompts, Resume, Samples, Seed
+from cli.options import (
+    Device,
+    ExtraSteps,
+    GeneratorName,
+    Guard,
+    Images,
+    Json,
+    Noises,
+    Out,
+    Overwrite,
+    Prompts,
+    Resume,
+    Samples,
+    Seed,
+)
 from cli.rewards_app import cache_app, rewards_app
 from finetune.config import FinetuneConfig
 from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
@@ -35,13 +49,14 @@ def quickstart(
     steps: Annotated[int, typer.Option(help="Generator steps.")] = 80,
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     overwrite: Overwrite = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """The whole story on the embedded generator: distil ocr, tune, compare. Minutes on two CPU cores."""
     from cli.commands.quickstart import quickstart as run
 
     sizes = {"samples": samples, "steps": steps, "eval_samples": eval_samples}
-    run(out=out, seed=seed, **sizes, overwrite=overwrite, as_json=json)
+    run(out=out, seed=seed, **sizes, device=device, overwrite=overwrite, as_json=json)
 
 
 @app.command(epilog="Example: lasro label --reward ocr --samples 9600 --out runs/ocr-labels")
@@ -50,12 +65,14 @@ def label(
     out: Annotated[Path, typer.Option(help="Run folder; the store is its folder labels.")],
     generator: GeneratorName = "tiny-signs",
     prompts: Prompts = None,
+    images: Images = None,
     samples: Samples = DistillConfig.samples,
     noises: Noises = DistillConfig.noises,
     extra_steps: ExtraSteps = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Collect labels of generated images, to train on later."""
@@ -65,8 +82,10 @@ def label(
         reward=reward,
         generator=generator,
         prompts=prompts,
+        images=images,
         out=out,
         settings={"samples": samples, "noises": noises, "extra_steps": extra_steps, "seed": seed},
+        device=device,
         overwrite=overwrite,
         resume=resume,
         as_json=json,
@@ -83,6 +102,7 @@ def distill(
         str | None, typer.Option(help="Preset, pipeline folder or hub id.  [default: that of --data, else tiny-signs]")
     ] = None,
     prompts: Prompts = None,
+    images: Images = None,
     data: Annotated[list[Path] | None, typer.Option(help="Train on labels that are there; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/REWARD]")] = None,
     samples: Samples = DistillConfig.samples,
@@ -107,18 +127,19 @@ def distill(
         float, typer.Option(help="Standard deviations of the members that a score takes off their mean.")
     ] = DistillConfig.pessimism,
     steps: Annotated[
-        int, typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.")
-    ] = DistillConfig.steps,
+        int | None,
+        typer.Option(help="Most training steps; stops earlier when held-out accuracy falls.  [default: by backbone]"),
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.  [default: by backbone]")] = None,
     loss: Annotated[
         list[str] | None, typer.Option(help=f"Repeatable, summed: {', '.join(LOSS_NAMES)}.  [default: the first and the last]")
     ] = None,
     extra_steps: ExtraSteps = None,
     stages_apart: Annotated[bool, typer.Option("--stages-apart", help="Compare z1 only with z1, and z2 with z2.")] = False,
-    prompts_per_batch: Annotated[int, typer.Option(help="Prompts a step.")] = DistillConfig.prompts_per_batch,
+    prompts_per_batch: Annotated[int | None, typer.Option(help="Prompts a step.  [default: by backbone]")] = None,
     rows_per_prompt: Annotated[
-        int, typer.Option(help="Of each prompt's samples, draw so many; 0 takes all.")
-    ] = DistillConfig.rows_per_prompt,
+        int | None, typer.Option(help="Of each prompt's samples, draw so many; 0 takes all.  [default: by backbone]")
+    ] = None,
     max_time: Annotated[
         int, typer.Option(help="Training looks through noise of levels below this; 1 is clean only.")
     ] = DistillConfig.max_time,
@@ -132,6 +153,7 @@ def distill(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Distil a reward into a differentiable latent surrogate."""
@@ -163,9 +185,11 @@ def distill(
         reward="+".join(reward) if reward else None,
         generator=generator,
         prompts=prompts,
+        images=images,
         data=data or [],
         out=out,
         settings={**settings, "extra_steps": extra_steps, "hindsight": hindsight, "seed": seed},
+        device=device,
         overwrite=overwrite,
         resume=resume,
         as_json=json,
@@ -191,6 +215,7 @@ def finetune(
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Tune a two-step generator on a surrogate, with the true reward watching; writes a LoRA."""
@@ -206,6 +231,7 @@ def finetune(
         guards=guard or [],
         out=out,
         settings={**settings, "anchor_band_max": anchor_band_max, "seed": seed},
+        device=device,
         overwrite=overwrite,
         resume=resume,
         as_json=json,
@@ -222,6 +248,7 @@ def evaluate(
     noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = 4,
     gradient_samples: Annotated[int, typer.Option(help="Latents that take a step along the gradient.")] = 128,
     seed: Seed = 0,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Can a surrogate be trusted? Its order, calibration and gradient against the true reward, on held-out prompts."""
@@ -236,6 +263,7 @@ def evaluate(
         noises=noises,
         gradient_samples=gradient_samples,
         seed=seed,
+        device=device,
         as_json=json,
     )
 
@@ -251,6 +279,7 @@ def generate(
     surrogate: Annotated[Path | None, typer.Option(help="Surrogate folder, for the two options below.")] = None,
     best_of: Annotated[int, typer.Option(help="Keep the best of so many noises, by the surrogate.")] = 1,
     optimize_noise: Annotated[int, typer.Option(help="Climb the surrogate in the noise by so many steps.")] = 0,
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
 ) -> None:
     """Generate pictures, with or without an adapter."""
@@ -266,6 +295,7 @@ def generate(
         surrogate=surrogate,
         best_of=best_of,
         optimize_noise=optimize_noise,
+        device=device,
         overwrite=overwrite,
     )
 

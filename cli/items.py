@@ -99,6 +99,25 @@ def inputs_of(items: Sequence[Item]) -> dict[str, Any]:
     return given
 
 
+def captioned(path: Path) -> list[tuple[Path, str]]:
+    """Pictures with their prompts: a table, or a folder with metadata.csv or .jsonl, or with a text file beside each picture.
+
+    Raises:
+        ImageError: no picture there.
+        TableError: a picture without a prompt, or a table that cannot be read.
+    """
+    tables = [path / f"metadata{suffix}" for suffix in TABLE_SUFFIXES] if path.is_dir() else []
+    items = _expand(next((table for table in tables if table.is_file()), path))
+    found = []
+    for item in items:
+        beside = item.image.with_suffix(".txt")
+        prompt = item.prompt or (beside.read_text(encoding="utf-8").strip() if beside.is_file() else "")
+        if not prompt:
+            raise TableError(f"--images {path}: {item.image.name} has no prompt; write it in {beside.name} or in metadata.csv")
+        found.append((item.image, prompt))
+    return found
+
+
 def _expand(path: Path) -> list[Item]:
     if path.suffix.lower() in TABLE_SUFFIXES:
         return _from_table(path)

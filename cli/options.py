@@ -19,9 +19,14 @@ Pictures = Annotated[
 ]
 PicturePrompt = Annotated[list[str] | None, typer.Option(help="One prompt for all, or one a picture.")]
 BatchSize = Annotated[int, typer.Option(help="Pictures of one size scored at once.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Real pictures to learn from too: a table, or a folder with metadata.csv or a .txt beside each picture."),
+]
 Samples = Annotated[int, typer.Option(help="Reward calls to spend on labels.")]
 Noises = Annotated[int, typer.Option(help="Initial noises a prompt.")]
 ExtraSteps = Annotated[
     int | None, typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]")
 ]
+Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps.")]
 Guard = Annotated[list[str] | None, typer.Option(help="Reward never trained on, to watch; repeatable.")]

@@ -35,6 +35,19 @@ class RunFolder:
         (self.path / "summary.json").write_text(json.dumps(summary, indent=2))
 
 
+class Bystander(RunFolder):
+    """The folder in a process that does not lead: it writes nothing."""
+
+    def save_config(self, config: dict[str, Any]) -> None:
+        """The process that leads does."""
+
+    def log(self, record: dict[str, Any]) -> None:
+        """The process that leads does."""
+
+    def save_summary(self, summary: dict[str, Any]) -> None:
+        """The process that leads does."""
+
+
 def check_out(out: Path, *, overwrite: bool, resume: bool) -> None:
     """See that `out` may be written, before any work.
 

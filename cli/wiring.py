@@ -28,17 +28,21 @@ from surrogate.distillation import train_surrogate
 from surrogate.fidelity import noise_ceiling
 from surrogate.folder import SavedSurrogate, save_surrogate
 from surrogate.hindsight import hindsight_of
-from surrogate.labelling import RewardMeter, label
+from surrogate.labelling import RewardMeter, label, label_images
 from surrogate.sampling import read_stores, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
+from surrogate.team import ALONE, Team
 
 
-def label_jobs(prompts: Sequence[str], config: DistillConfig) -> list[tuple[str, int]]:
-    """(prompt, seed) pairs worth `config.samples` reward calls: `noises` seeds a prompt, one call a stage."""
-    count = max(2, config.samples // (config.stages * config.noises))
+def label_jobs(prompts: Sequence[str], config: DistillConfig, pictured: Sequence[str] = ()) -> list[tuple[str, int]]:
+    """(prompt, seed) pairs worth `config.samples` reward calls: `noises` seeds a prompt, one call a stage.
+
+    `pictured` are the prompts of real pictures, one call each; they come first, so that each has samples to stand beside.
+    """
+    count = max(2, (config.samples - len(pictured)) // (config.stages * config.noises))
     order = torch.randperm(len(prompts), generator=stream(config.seed, "label prompts")).tolist()
-    chosen = [prompts[index] for index in order[:count]]
+    chosen = list(dict.fromkeys([*pictured, *(prompts[index] for index in order)]))[:count]
     return [(prompt, derive_seed(config.seed, prompt, noise)) for prompt in chosen for noise in range(config.noises)]
 
 
@@ -55,12 +59,22 @@ def part_names(reward: reward_zoo.Reward) -> tuple[str, ...]:
 
 
 def run_label(
-    folder: Path, generator: SDXLGenerator, reward: reward_zoo.Reward, spec: str, prompts: Sequence[str], config: DistillConfig
+    folder: Path,
+    generator: SDXLGenerator,
+    reward: reward_zoo.Reward,
+    spec: str,
+    prompts: Sequence[str],
+    config: DistillConfig,
+    pictures: Sequence[tuple[Path, str]] = (),
 ) -> tuple[LabelledStore, int]:
-    """Label what the store at `folder` lacks of `config.samples`; the store, and the reward calls it took."""
+    """Label what the store at `folder` lacks of `config.samples`; the store, and the reward calls it took.
+
+    `pictures` are (file, prompt) pairs of real ones, learnt from beside the generator's samples.
+    """
     space = generator.latent_space.as_dict()
     store = LabelledStore.create(folder, generator=generator.name, reward=absolute_spec(spec), latent_space=space)
-    meter, jobs = RewardMeter(reward), label_jobs(prompts, config)
+    meter, jobs = RewardMeter(reward), label_jobs(prompts, config, [prompt for _, prompt in pictures])
+    label_images(generator, meter, pictures, store, batch_size=config.label_batch_size)
     with progress("label") as bar:
         label(generator, meter, jobs, store, batch_size=config.label_batch_size, extra_steps=config.extra_steps, progress=bar)
     return store, meter.calls
@@ -73,11 +87,16 @@ def run_distill(
     spec: str,
     prompts: Sequence[str],
     config: DistillConfig,
+    pictures: Sequence[tuple[Path, str]] = (),
+    team: Team = ALONE,
 ) -> dict[str, Any]:
-    """Label, train, measure, save: the result of `lasro distill`."""
+    """Label, train, measure, save: the result of `lasro distill`. In a team, one process labels, and all of them train."""
     began = time.time()
-    store, calls = run_label(run.path / "labels", generator, reward, spec, prompts, config)
-    result = run_training(run, generator, reward, spec, [store], config)
+    folder, calls = run.path / "labels", 0
+    if team.leads:
+        _, calls = run_label(folder, generator, reward, spec, prompts, config, pictures)
+    team.wait()
+    result = run_training(run, generator, reward, spec, [LabelledStore.open(folder)], config, team)
     result |= {"reward_calls": calls, "minutes": (time.time() - began) / 60}
     run.save_summary(result)
     return result
@@ -90,12 +109,15 @@ def run_training(
     spec: str,
     stores: Sequence[LabelledStore],
     config: DistillConfig,
+    team: Team = ALONE,
 ) -> dict[str, Any]:
-    """Train on labels that are there, measure, save: the result of `lasro distill --data`."""
+    """Train on labels that are there, measure, save: the result of `lasro distill --data`; of a team, only where it leads."""
     began = time.time()
     data = read_stores(stores, part_names=part_names(reward))
+    config = config.settled(perceives=data.perceives_text)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
-    held_out = held_out.rows(held_out.stages <= 2)  # fidelity is asked for where the generator will be tuned
+    asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned
+    held_out = held_out.rows(asked)
     margin = margin_of(reward, data.scores.std().item())
     with progress("distil") as bar:
 
@@ -105,7 +127,20 @@ def run_training(
             bar(record["step"], record["steps"], text)
 
         hindsight = hindsight_of(reward, config.hindsight)
-        distilled = train_surrogate(generator, training, held_out, config, margin=margin, hindsight=hindsight, report=report)
+        checkpoint = run.path / "checkpoints" / "distill.pt"
+        distilled = train_surrogate(
+            generator,
+            training,
+            held_out,
+            config,
+            margin=margin,
+            hindsight=hindsight,
+            report=report,
+            checkpoint=checkpoint,
+            team=team,
+        )
+    if not team.leads:
+        return {}
     fidelity = distilled.held_out
     referee = RewardMeter(reward)
     fidelity["pairwise"]["ceiling"] = noise_ceiling(
@@ -121,6 +156,10 @@ def run_training(
     folder = run.path / "surrogate"
     labels = [os.path.relpath(store.folder, folder) for store in stores]
     facts = {"reward": absolute_spec(spec), "generator": generator.name, "margin": margin, "labels": labels}
+    facts |= {
+        "generators": list(dict.fromkeys(store.meta["generator"] for store in stores)),
+        "teacher_license": reward.card.license,
+    }
     save_surrogate(distilled.surrogate, folder, fidelity=fidelity, distill=config.as_dict(), **facts)
     result = {
         "reward": spec,
@@ -128,10 +167,12 @@ def run_training(
         "reward_calls": 0,
         "measuring_calls": referee.calls,
         **fidelity,
+        "backbone": config.backbone,
         "minutes": (time.time() - began) / 60,
         "run": str(run.path),
     }
     run.save_summary(result)
+    checkpoint.unlink(missing_ok=True)  # as large as the surrogate three times over
     return result
 
 

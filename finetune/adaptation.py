@@ -12,11 +12,12 @@ from finetune.config import FinetuneConfig
 from finetune.generators.pipeline import SDXLGenerator
 from surrogate.building import default_learning_rate
 from surrogate.config import DistillConfig
-from surrogate.distillation import predict, surrogate_loss
+from surrogate.distillation import predict
 from surrogate.fidelity import pairwise_accuracy
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, label_rollout
 from surrogate.model import Surrogate
+from surrogate.objective import surrogate_loss
 from surrogate.sampling import ConditioningTable, LabelledLatents, parts_of
 from surrogate.seeding import derive_seed, stream
 
@@ -85,9 +86,9 @@ class Adapter:
         scores = torch.tensor([label.score for label in labels])
         stages = torch.tensor([label.stage for label in labels])
         perceived = [label.perceived for label in labels]
-        parts = parts_of(labels, self.part_names)
+        parts = parts_of([label.components for label in labels], self.part_names)
         fresh = LabelledLatents(latents, scores, stages, groups.repeat(2), self.prompts, perceived, **parts)
-        predictions = predict(self.surrogate, fresh, self.table)
+        predictions = predict(self.surrogate, fresh, self.table, bf16=self.distilled.bf16)
         accuracy = pairwise_accuracy(predictions.numpy(), scores.numpy(), fresh.groups.numpy(), self.margin)
         if accuracy == accuracy:  # not NaN: there were comparable pairs
             self.accuracy = accuracy if self.accuracy != self.accuracy else 0.9 * self.accuracy + 0.1 * accuracy
@@ -106,7 +107,7 @@ class Adapter:
         if self.old is not None:
             batches.append(sample_prompts(self.old, half, rng))
         loss = sum(
-            surrogate_loss(self.surrogate, batch, self.table, self.distilled, rng=rng, hindsight=self.hindsight)
+            surrogate_loss(self.surrogate, batch.load(), self.table, self.distilled, rng=rng, hindsight=self.hindsight)
             for batch in batches
         ) / len(batches)
         self.optimizer.zero_grad()

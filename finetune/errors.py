@@ -3,8 +3,7 @@
 FinetuneError
 ├── GeneratorError  no such generator, or a pipeline that is not of SDXL's architecture
 ├── PromptError     a prompt set is missing or empty
-├── ConfigError     a setting out of its range
-└── ResumeError     a run that cannot be gone on with
+└── ConfigError     a setting out of its range
 """
 
 from __future__ import annotations
@@ -26,7 +25,3 @@ class PromptError(FinetuneError):
 
 class ConfigError(FinetuneError):
     """A setting out of its range."""
-
-
-class ResumeError(FinetuneError):
-    """A run that cannot be gone on with."""

@@ -52,7 +52,7 @@ def evaluate(
         for name, guard in (guards or {}).items():
             guard_scores[name].append(guard(images=pictures, prompts=chunk).values)
         if sum(len(part) for part in images) < keep_images:
-            images.append(pictures)
+            images.append(pictures.cpu())
     return Evaluation(
         z1=torch.cat(z1).numpy() if z1 else np.array([]),
         z2=torch.cat(z2).numpy(),

@@ -35,7 +35,7 @@ class SurrogateReward(Reward):
         saved = load_surrogate(Path(path))
         self.generator = load_generator(generator or saved.config["generator"])
         check_latent_space(saved.surrogate, self.generator)
-        self.surrogate = saved.surrogate.requires_grad_(False)
+        self.surrogate = saved.surrogate.requires_grad_(False).to(self.generator.device)
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:
         """The surrogate's estimate of the true reward, in its units."""

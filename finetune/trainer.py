@@ -16,12 +16,12 @@ import torch
 from finetune.adaptation import Adapter
 from finetune.anchor import TrustRegion, x0_distance
 from finetune.config import FinetuneConfig
-from finetune.errors import ResumeError
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.lora import AveragedParameters, attach_lora, lora_off, lora_state, set_lora_state
 from finetune.objective import NormaliseAndClip
 from reward_zoo import Reward
+from surrogate.checkpoint import load_checkpoint, save_checkpoint
 from surrogate.config import DistillConfig
 from surrogate.labelling import RewardMeter
 from surrogate.model import Surrogate
@@ -66,7 +66,7 @@ class Trainer:
         )
         self.averaged = AveragedParameters(self.parameters, config.ema_decay)
         self.optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.99))
-        surrogate.requires_grad_(False).eval()
+        surrogate.requires_grad_(False).eval().to(generator.device)
         self.adapter = Adapter(generator, surrogate, self.meter, self.prompts, self.table, old, config, distilled, margin)
         self.trust = TrustRegion(config.anchor_band, config.anchor_band_max)
         highest = reward.card.range[1]
@@ -100,8 +100,8 @@ class Trainer:
         conditioning = self.table[groups]
         shape = (config.batch_size, *_latent_shape(generator))
         first, second = generator.preset.times
-        noisy1 = generator.inputs_first(torch.randn(shape, generator=rng))
-        fresh = torch.randn(shape, generator=rng)
+        noisy1 = generator.inputs_first(torch.randn(shape, generator=rng).to(generator.device))
+        fresh = torch.randn(shape, generator=rng).to(generator.device)
         z1, seen = generator.x0(noisy1, first, conditioning)
         noisy2 = generator.inputs_second(z1, seen, fresh).detach()
         z2, _ = generator.x0(noisy2, second, conditioning)
@@ -159,7 +159,6 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write everything a resumed run needs, atomically."""
         state = {
-            "config": self.config.as_dict(),
             "step": self.step,
             "lora": lora_state(self.generator.unet),
             "averaged": self.averaged.average,
@@ -174,10 +173,7 @@ class Trainer:
             "best": self.best,
             "calls": [self.meter.calls, self.validation_meter.calls],
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        save_checkpoint(path, self.config.as_dict(), state)
 
     def load(self, path: Path) -> None:
         """Go on where `save` left off.
@@ -185,19 +181,7 @@ class Trainer:
         Raises:
             ResumeError: the checkpoint is unreadable, or was made with other settings.
         """
-        try:
-            state = torch.load(path, weights_only=True)
-        except Exception as error:
-            raise ResumeError(
-                f"--resume: {path} cannot be read ({type(error).__name__}); start again with --overwrite"
-            ) from error
-        mine = self.config.as_dict()
-        changed = [name for name in mine if name != "steps" and state["config"].get(name) != mine[name]]
-        if changed:
-            name = changed[0]
-            raise ResumeError(
-                f"--resume: {name} was {state['config'].get(name)!r} and is now {mine[name]!r}; use the old value"
-            )
+        state = load_checkpoint(path, self.config.as_dict(), free=("steps",))
         set_lora_state(self.generator.unet, state["lora"])
         self.averaged.average, self.averaged.seen = state["averaged"], state["averaged_steps"]
         self.optimizer.load_state_dict(state["optimizer"])

@@ -80,7 +80,7 @@ class Reward(ABC):
             prompts=None if prompts is None else _texts(prompts, count, "prompts"),
             targets=None if targets is None else _texts(targets, count, "targets"),
             metadata=None if metadata is None else _one_each(list(metadata), count, "metadata"),
-            references=None if references is None else _references(references, count),
+            references=None if references is None else _references(references, count).to(pixels.device),
         )
         self._check_needs(inputs)
         try:

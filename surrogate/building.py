@@ -30,14 +30,14 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
         BackboneError: see `build_backbone`.
     """
     torch.manual_seed(config.seed)  # the initial weights of what is new
-    backbone = build_backbone(generator, config, perceives=data.perceives_text)
+    backbone = build_backbone(generator, config.settled(perceives=data.perceives_text))
     if config.gradient_checkpointing and hasattr(backbone, "unet"):
         backbone.unet.enable_gradient_checkpointing()
     if config.tune == "lora":
         add_lora(backbone, config.lora_rank)
     parts, offset = fit_parts(data)
     heads = [_new_head(backbone, generator, data) for _ in range(len(parts) * config.members)]
-    return Surrogate(
+    surrogate = Surrogate(
         backbone,
         heads,
         parts=parts,
@@ -47,6 +47,7 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
         pessimism=config.pessimism,
         tune=config.tune,
     )
+    return surrogate.to(generator.device)
 
 
 def fit_parts(data: LabelledLatents) -> tuple[list[Part], float]:
@@ -88,7 +89,7 @@ def _new_head(backbone: Backbone, generator: Generator, data: LabelledLatents) -
 def _map_size(backbone: Backbone, generator: Generator) -> tuple[int, int]:
     space = generator.latent_space
     blank = torch.zeros(1, space.channels, space.height, space.width)
-    maps = backbone(blank, generator.encode_passing([""]), torch.zeros(1, dtype=torch.long), blank)
+    maps = backbone.cpu()(blank, generator.encode_passing([""]).to("cpu"), torch.zeros(1, dtype=torch.long), blank)
     return max((tuple(found.shape[-2:]) for found in maps), key=lambda size: size[0] * size[1])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from reward_zoo.errors import SpecError, did_you_mean
@@ -14,8 +14,12 @@ Tune = Literal["full", "lora", "head"]
 TUNE_MODES: tuple[str, ...] = get_args(Tune)
 POSITIVE = (
     *("samples", "noises", "label_batch_size", "lora_rank", "members"),
-    *("prompts_per_batch", "steps", "evaluate_every", "patience"),
+    *("prompts_per_batch", "steps", "patience"),
 )
+# What trains each kind of network well, where the user gives nothing else (benchmarks/LOG.md).
+RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0}
+RECIPES = {"latent-cnn": {"steps": 1000, "prompts_per_batch": 24, "rows_per_prompt": 3}}
+EVALUATIONS = 12  # on the held-out prompts, over the whole training
 Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
 
 
@@ -34,7 +38,7 @@ class DistillConfig:
     held_out: float = 0.12  # share of the prompts kept for fidelity and early stopping
     label_batch_size: int = 64
     # the network
-    backbone: str = "full"  # see backbones/build.py
+    backbone: str = "auto"  # see backbones/build.py; auto: latent-cnn, which reads, where the reward perceives text, else full
     backbone_weights: str | None = None  # an SDXL checkpoint other than the generator's own
     backbone_depth: int = 0  # with encoder: stop after so many down stages; 0 keeps all
     tune: Tune = "full"
@@ -45,15 +49,15 @@ class DistillConfig:
     losses: tuple[str, ...] = ("bradley-terry-all", "regression")
     stages_apart: bool = False  # compare z1 only with z1, z2 only with z2
     hindsight: float = 0.5  # share of the rows shown under another prompt as well, where the reward perceives something
+    label_smoothing: float = 0.1  # of the letters that a reader learns: one that is sure of a wrong letter has no gradient
     learning_rate: float | None = None  # peak; None: what suits the network, see building.default_learning_rate
     weight_decay: float = 0.05
-    prompts_per_batch: int = 12
-    rows_per_prompt: int = 0  # of each prompt's samples, so many drawn anew for each batch; 0: all of them
-    steps: int = 600
-    evaluate_every: int = 50
-    patience: int = 4  # evaluations without a better one before training stops
+    prompts_per_batch: int | None = None  # None, here and below: by the network, see RECIPES
+    rows_per_prompt: int | None = None  # of each prompt's samples, so many drawn anew for each batch; 0: all of them
+    steps: int | None = None
+    patience: int = 4  # evaluations (of twelve) without a better one before training stops
     max_time: int = 200  # noise levels seen in training: uniform on [0, max_time); 1: clean latents only
-    score_time: int = 50  # noise level at which the surrogate is asked
+    score_time: int = 0  # noise level at which the surrogate is asked
     bf16: bool = True  # run the network in bfloat16
     gradient_checkpointing: bool = False
     compile: bool = False  # torch.compile the backbone
@@ -61,7 +65,7 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         for name in POSITIVE:
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise SpecError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1")
         _check_backbone(self.backbone)
         for wrong, flag, why in (*self._label_rules(), *self._network_rules(), *self._training_rules()):
@@ -101,10 +105,11 @@ class DistillConfig:
             (not known, "losses", f"give one or several of {', '.join(LOSS_NAMES)}"),
             (self.learning_rate is not None and not self.learning_rate > 0, "learning_rate", "must be above 0"),
             (
-                self.rows_per_prompt < 0 or self.rows_per_prompt == 1,
+                self.rows_per_prompt is not None and (self.rows_per_prompt < 0 or self.rows_per_prompt == 1),
                 "rows_per_prompt",
                 "must be 0 (all) or at least 2",
             ),
+            (not 0 <= self.label_smoothing < 1, "label_smoothing", "is a share, from 0 to below 1"),
             (not 0 <= self.hindsight <= 1, "hindsight", "is a share, from 0 (off) to 1"),
             (not times, "score_time max_time", "need 0 <= score < max <= 1000"),
         )
@@ -113,6 +118,19 @@ class DistillConfig:
     def stages(self) -> int:
         """Labels a (prompt, seed) pair costs."""
         return 3 if self.extra_steps else 2
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps between evaluations on held-out prompts."""
+        return -(-(self.steps or RECIPE["steps"]) // EVALUATIONS)
+
+    def settled(self, *, perceives: bool) -> DistillConfig:
+        """The same with nothing left open: `auto` resolved (`perceives`: the reward tells what it read), None filled in."""
+        backbone = {"auto": "latent-cnn" if perceives else "full", "sdxl": "full"}.get(self.backbone, self.backbone)
+        recipe = RECIPES.get(backbone, RECIPE)
+        return replace(
+            self, backbone=backbone, **{name: value for name, value in recipe.items() if getattr(self, name) is None}
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""

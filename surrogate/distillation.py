@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from surrogate.building import build_surrogate, default_learning_rate
+from surrogate.checkpoint import load_checkpoint, save_checkpoint
 from surrogate.config import DistillConfig
 from surrogate.errors import LabelError
 from surrogate.fidelity import agreement
 from surrogate.hindsight import Hindsight
-from surrogate.losses import LOSSES
 from surrogate.model import Surrogate
-from surrogate.sampling import ConditioningTable, LabelledLatents, prompt_batches
-from surrogate.seeding import stream
+from surrogate.objective import surrogate_loss
+from surrogate.sampling import ConditioningTable, LabelledLatents, prompt_batches, rows_by_group
+from surrogate.seeding import derive_seed, stream
+from surrogate.team import ALONE, Team
 from surrogate.types import Generator
 
 Report = Callable[[dict[str, Any]], None]
@@ -32,71 +36,25 @@ class Distilled:
     step: int
 
 
-def surrogate_loss(
-    surrogate: Surrogate,
-    batch: LabelledLatents,
-    table: ConditioningTable,
-    config: DistillConfig,
-    *,
-    rng: torch.Generator,
-    hindsight: Hindsight | None = None,
-) -> torch.Tensor:
-    """The sum of the configured losses on one batch, seen through fresh noise at random small times.
-
-    With hindsight, the same losses are added over groups of one picture under its own and other prompts. Heads that read
-    also learn what the reward perceived.
-    """
-    count, device = len(batch), batch.latents.device
-    times = torch.randint(0, config.max_time, (count,), generator=rng).to(device)
-    noise = torch.randn(batch.latents.shape, generator=rng).to(batch.latents)
-    rows, prompts, scores = hindsight.draw(batch, rng) if hindsight else ([], [], [])
-    pictures = torch.tensor([*range(count), *rows])
-    conditioning = table.with_passing(batch.groups, prompts)
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
-        if surrogate.blind:  # what is seen does not depend on the prompt: one look for all of them
-            features = surrogate.features(batch.latents, conditioning[:count], times, noise)
-            total = sum(_perception(surrogate, features, batch))
-            predictions = surrogate.judge([feature[pictures] for feature in features], conditioning)
-        else:
-            predictions, total = surrogate(batch.latents[pictures], conditioning, times[pictures], noise[pictures]), 0.0
-    groups = batch.groups * (1 + int(batch.stages.max())) + batch.stages if config.stages_apart else batch.groups
-    for number, part in enumerate(surrogate.parts):
-        given = (batch.parts[:, number] - part.mean) / part.spread
-        other = torch.cat([given, (torch.tensor(scores) - part.mean) / part.spread])
-        for member in range(surrogate.members):
-            found = predictions[number, member]
-            mine = _of_member(batch.groups, member, surrogate.members)
-            losses = [LOSSES[name](found[:count][mine], given[mine], groups[mine]) for name in config.losses]
-            if rows:
-                losses += [LOSSES[name](found, other, pictures) for name in config.losses]
-            total = total + sum(losses) / surrogate.members
-    return total
-
-
-def _perception(surrogate: Surrogate, features: list[torch.Tensor], batch: LabelledLatents) -> list[torch.Tensor]:
-    readers = [head for head in surrogate.heads if head.kind == "reading"]
-    return [head.perception_loss(head.read(features), batch.perceived) / len(readers) for head in readers]
-
-
-def _of_member(groups: torch.Tensor, member: int, members: int) -> torch.Tensor:
-    """Rows that a member of an ensemble learns from: two thirds of the prompts, another third missing for each."""
-    return torch.ones_like(groups, dtype=torch.bool) if members == 1 else (groups + member) % 3 != 0
-
-
 @torch.no_grad()
-def predict(surrogate: Surrogate, data: LabelledLatents, table: ConditioningTable, *, batch_size: int = 96) -> torch.Tensor:
+def predict(
+    surrogate: Surrogate, data: LabelledLatents, table: ConditioningTable, *, bf16: bool, batch_size: int = 96
+) -> torch.Tensor:
     """The surrogate's scores of all rows, (N,)."""
     surrogate.eval()
     parts = []
     for rows in torch.arange(len(data)).split(batch_size):
-        with torch.autocast(data.latents.device.type, torch.bfloat16):
-            parts.append(surrogate.score(data.latents[rows], table[data.groups[rows]]))
-    return torch.cat(parts)
+        latents = data.latents[rows].to(surrogate.device)
+        with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
+            parts.append(surrogate.score(latents, table[data.groups[rows]]))
+    return torch.cat(parts).cpu()
 
 
-def held_out_agreement(surrogate: Surrogate, data: LabelledLatents, table: ConditioningTable, margin: float) -> dict[str, Any]:
+def held_out_agreement(
+    surrogate: Surrogate, data: LabelledLatents, table: ConditioningTable, margin: float, *, bf16: bool
+) -> dict[str, Any]:
     """`fidelity.agreement` of the surrogate on held-out rows."""
-    predictions = predict(surrogate, data, table).cpu().numpy()
+    predictions = predict(surrogate, data, table, bf16=bf16).numpy()
     return agreement(predictions, data.scores.numpy(), data.groups.numpy(), data.stages.numpy(), margin)
 
 
@@ -109,55 +67,113 @@ def train_surrogate(
     margin: float,
     hindsight: Hindsight | None = None,
     report: Report = lambda record: None,
+    checkpoint: Path | None = None,
+    team: Team = ALONE,
 ) -> Distilled:
     """Train on `training`, keep the step that agrees best with `held_out`.
 
+    With `checkpoint`, its state is written there at every evaluation, and an interrupted training goes on from there as if
+    it had never stopped. In a team, every process calls this with the same arguments.
+
     Raises:
-        LabelError: no pair of one prompt differs, so there is no order to learn.
+        LabelError: no pair of one prompt differs, so there is no order to learn; or fewer prompts a batch than processes.
         BackboneError: see `build_backbone`.
+        ResumeError: the checkpoint is unreadable, or of other settings.
     """
-    if not any(scores.max() > scores.min() for scores in _by_group(training)):
-        raise LabelError("every prompt's samples have equal scores: no pair to learn from; use more noises or prompts")
+    config = config.settled(perceives=training.perceives_text)
+    _check(training, config, team)
     table = ConditioningTable(generator, training.prompts)
     surrogate = build_surrogate(generator, training, config)
     if config.compile:
         surrogate.backbone.compile()
     rate = config.learning_rate or default_learning_rate(surrogate)
-    trained = surrogate.trained_parameters()
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=config.weight_decay)
-    rng = stream(config.seed, "distill")
-    batches = prompt_batches(training.groups, config.prompts_per_batch, rng, rows_per_prompt=config.rows_per_prompt)
-    best, best_quality, waited = None, float("-inf"), 0
-    for step in range(1, config.steps + 1):
-        surrogate.train()
+    optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=config.weight_decay)
+    best, done = Best(), 0
+    if checkpoint and checkpoint.exists():
+        done = _go_on(checkpoint, config, surrogate, optimizer, best)
+    model, optimizer = team.prepare(surrogate, optimizer)
+    sizes = (config.prompts_per_batch, config.seed)
+    batches = prompt_batches(training.groups, *sizes, rows_per_prompt=config.rows_per_prompt, start=done)
+    for step in range(done + 1, config.steps + 1):
+        if best.waited >= config.patience:
+            break
         for group in optimizer.param_groups:
             group["lr"] = rate * min(step / WARM_UP, 1 - 0.9 * step / config.steps)
-        loss = surrogate_loss(surrogate, training.rows(next(batches)), table, config, rng=rng, hindsight=hindsight)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        record = {"step": step, "steps": config.steps, "loss": loss.item()}
+        batch = training.rows(next(batches)).load()
+        loss = _train_once(surrogate, model, optimizer, batch, table, config, step, hindsight, team)
+        record = {"step": step, "steps": config.steps, "loss": loss}
         if step % config.evaluate_every == 0 or step == config.steps:
-            found = held_out_agreement(surrogate, held_out, table, margin)
+            found = held_out_agreement(surrogate, held_out, table, margin, bf16=config.bf16)
             record |= {"accuracy": found["pairwise"]["accuracy"], "spearman": found["spearman"]}
-            waited += 1
-            if _quality(found) > best_quality:
-                best_quality, waited = _quality(found), 0
-                best = (found, step, {name: value.clone() for name, value in surrogate.state_dict().items()})
-        report(record)
-        if waited >= config.patience:
-            break
-    held, kept, state = best or (found, step, surrogate.state_dict())
-    surrogate.load_state_dict(state)
-    return Distilled(surrogate, held, kept)
+            best.see(found, step, lambda: team.whole_state(model))
+            if checkpoint and team.leads and not team.shards:
+                state = {"surrogate": surrogate.state_dict(), "optimizer": optimizer.state_dict()}
+                save_checkpoint(checkpoint, config.as_dict(), {"step": step, **state, "best": asdict(best)})
+        if team.leads:
+            report(record)
+    if team.shards:
+        surrogate = build_surrogate(generator, training, config)  # the trained one is in pieces
+    if best.state:  # sharded weights are gathered in the process that leads alone
+        surrogate.load_state_dict(best.state)
+    return Distilled(surrogate, best.found, best.step)
 
 
-def _by_group(data: LabelledLatents) -> list[torch.Tensor]:
-    return [data.scores[data.groups == group] for group in data.groups.unique()]
+def _check(training: LabelledLatents, config: DistillConfig, team: Team) -> None:
+    groups = rows_by_group(training.groups).values()
+    if not any(training.scores[rows].max() > training.scores[rows].min() for rows in groups):
+        raise LabelError("every prompt's samples have equal scores: no pair to learn from; use more noises or prompts")
+    if config.prompts_per_batch < team.count:
+        raise LabelError(f"--prompts-per-batch {config.prompts_per_batch}: fewer than the {team.count} processes; give more")
 
 
-def _quality(found: dict[str, Any]) -> float:
-    numbers = [found["pairwise"]["accuracy"], found["spearman"]]
-    known = [number for number in numbers if number == number]
-    return sum(known) / len(known) if known else 0.0
+@dataclass
+class Best:
+    """The evaluation with the best mean of accuracy and Spearman correlation, and how many have passed since."""
+
+    quality: float = float("-inf")
+    found: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    state: dict[str, torch.Tensor] = field(default_factory=dict)
+    waited: int = 0
+
+    def see(self, found: dict[str, Any], step: int, state: Callable[[], dict[str, torch.Tensor]]) -> None:
+        """Note down an evaluation; `state` copies the weights, and is asked for if they are the best."""
+        numbers = [number for number in (found["pairwise"]["accuracy"], found["spearman"]) if number == number]
+        quality = sum(numbers) / len(numbers) if numbers else 0.0
+        self.waited += 1
+        if quality > self.quality:
+            self.quality, self.found, self.step, self.waited = quality, found, step, 0
+            self.state = state()
+
+
+def _train_once(
+    surrogate: Surrogate,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: LabelledLatents,
+    table: ConditioningTable,
+    config: DistillConfig,
+    step: int,
+    hindsight: Hindsight | None,
+    team: Team,
+) -> float:
+    """One step; all its random numbers, dropout's too, come from the seed and the step's number."""
+    torch.manual_seed(derive_seed(config.seed, "dropout", step))
+    model.train()
+    rng = stream(config.seed, "distill", step)
+    loss = surrogate_loss(surrogate, batch, table, config, rng=rng, hindsight=hindsight, model=model, team=team)
+    optimizer.zero_grad()
+    team.backward(loss)
+    team.clip([parameter for parameter in model.parameters() if parameter.requires_grad], 1.0)
+    optimizer.step()
+    return team.mean(loss)
+
+
+def _go_on(checkpoint: Path, config: DistillConfig, surrogate: Surrogate, optimizer: torch.optim.Optimizer, best: Best) -> int:
+    """Take up a checkpoint's state; the steps it has done."""
+    state = load_checkpoint(checkpoint, config.as_dict())
+    surrogate.load_state_dict(state["surrogate"])
+    optimizer.load_state_dict(state["optimizer"])
+    for name, value in state["best"].items():
+        setattr(best, name, value)
+    return state["step"]

@@ -5,7 +5,8 @@ SurrogateError
 ├── SurrogateFolderError  a surrogate folder is missing, damaged, or of a newer format
 ├── BackboneError         a backbone is unknown, cannot be loaded, or cannot do what is asked of it
 ├── LatentSpaceError      generator and surrogate do not share a latent space
-└── LabelError            the labels cannot teach anything: all tied, or mostly invalid
+├── LabelError            the labels cannot teach anything: all tied, or mostly invalid
+└── ResumeError           a run that cannot be gone on with
 """
 
 from __future__ import annotations
@@ -35,3 +36,7 @@ class LatentSpaceError(SurrogateError):
 
 class LabelError(SurrogateError):
     """The labels cannot teach anything."""
+
+
+class ResumeError(SurrogateError):
+    """A run that cannot be gone on with."""

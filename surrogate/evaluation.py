@@ -62,7 +62,7 @@ def roll_out(
         numbers, chunk, seeds = zip(*jobs[start : start + batch_size], strict=True)
         rollout = generator.rollout(list(chunk), list(seeds))
         for stage in (1, 2):
-            latents.append(rollout.stages[stage])
+            latents.append(rollout.stages[stage].cpu())
             scores.append(meter(generator.decode(rollout.stages[stage]), chunk).values)
             groups += numbers
             stages += [stage] * len(chunk)
@@ -85,7 +85,7 @@ def predict_at(generator: Generator, surrogate: Surrogate, data: Rollouts, time:
     """The surrogate's scores of all rows, looked at through noise of level `time`."""
     parts = []
     for start in range(0, len(data.latents), batch_size):
-        latents = data.latents[start : start + batch_size]
+        latents = data.latents[start : start + batch_size].to(generator.device)
         conditioning = data.conditioning(generator, range(start, start + len(latents)))
         parts.append(surrogate.score(latents, conditioning, time=time))
     return torch.cat(parts).cpu().numpy()
@@ -138,7 +138,7 @@ def gradient_gain(
     gains: dict[tuple[float, str], list[np.ndarray]] = {}
     for start in range(0, len(rows), batch_size):
         some = rows[start : start + batch_size]
-        latents = data.latents[some]
+        latents = data.latents[some].to(generator.device)
         prompts = [data.prompts[row] for row in some]
         random = torch.randn(latents.shape, generator=rng).to(latents)
         directions = {"surrogate": _gradient(surrogate, latents, data.conditioning(generator, some)), "random": random}

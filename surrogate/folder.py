@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ from safetensors.torch import load_file, save_file
 from surrogate.backbones.build import rebuild
 from surrogate.backbones.tuning import add_lora, lora_rank_of
 from surrogate.building import head_from
+from surrogate.card import model_card
 from surrogate.errors import LatentSpaceError, SurrogateFolderError
 from surrogate.model import Part, Surrogate
 from surrogate.types import Generator, LatentSpace
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+FILES = ("config.json", "model.safetensors", "fidelity.json", "README.md")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,27 @@ class SavedSurrogate:
 
     surrogate: Surrogate
     config: dict[str, Any]
+    fidelity: dict[str, Any]
     folder: Path
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> SavedSurrogate:
+        """`load_surrogate`."""
+        return load_surrogate(source)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the surrogate as it is now into another folder, without the paths of its labels: they do not travel."""
+        _write(Path(folder), self.surrogate, {**self.config, "labels": []}, self.fidelity)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload it with its model card, creating the repository if need be; the commit's address."""
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Surrogate by lasro"))
 
     @property
     def labels(self) -> list[Path]:
@@ -37,7 +62,6 @@ class SavedSurrogate:
 
 def save_surrogate(surrogate: Surrogate, folder: Path, *, fidelity: dict[str, Any], **facts: Any) -> None:  # noqa: ANN401
     """Write the folder; `facts` (reward, generator, margin, …) go into config.json."""
-    folder.mkdir(parents=True, exist_ok=True)
     backbone = surrogate.backbone
     config = {
         "format_version": FORMAT_VERSION,
@@ -53,20 +77,32 @@ def save_surrogate(surrogate: Surrogate, folder: Path, *, fidelity: dict[str, An
         "tune": surrogate.tune,
         "lora_rank": lora_rank_of(surrogate),
     }
+    _write(folder, surrogate, config, fidelity)
+
+
+def _write(folder: Path, surrogate: Surrogate, config: dict[str, Any], fidelity: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in surrogate.state_dict().items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=2))
+    save_fidelity(folder, config, fidelity)
+
+
+def save_fidelity(folder: Path, config: dict[str, Any], fidelity: dict[str, Any]) -> None:
+    """Note down what was measured, in fidelity.json and in the model card."""
     (folder / "fidelity.json").write_text(json.dumps(fidelity, indent=2))
     (folder / "README.md").write_text(model_card(config, fidelity))
 
 
-def load_surrogate(folder: str | Path) -> SavedSurrogate:
-    """Load a surrogate folder.
+def load_surrogate(source: str | Path) -> SavedSurrogate:
+    """Load a surrogate folder, from this machine or by its hub id.
 
     Raises:
-        SurrogateFolderError: a file is missing, damaged or of a newer format.
+        SurrogateFolderError: a file is missing, damaged or of a newer format, or the hub does not have it.
     """
-    folder = Path(folder)
-    for name in ("config.json", "model.safetensors"):
+    folder = Path(source)
+    if not folder.exists() and _HUB_ID.fullmatch(str(source)):
+        folder = _download(str(source))
+    for name in FILES[:3]:
         if not (folder / name).is_file():
             raise SurrogateFolderError(f"surrogate {folder}: {name} is missing; give the folder that lasro distill wrote")
     try:
@@ -77,6 +113,7 @@ def load_surrogate(folder: str | Path) -> SavedSurrogate:
             raise SurrogateFolderError(f"surrogate {folder}: format {version} {remedy}")
         surrogate = _rebuild(config)
         surrogate.load_state_dict(load_file(folder / "model.safetensors"))
+        fidelity = json.loads((folder / "fidelity.json").read_text())
     except SurrogateFolderError:
         raise
     except Exception as error:
@@ -84,7 +121,20 @@ def load_surrogate(folder: str | Path) -> SavedSurrogate:
         raise SurrogateFolderError(
             f"surrogate {folder}: damaged ({type(error).__name__}: {reason}); distil it again"
         ) from error
-    return SavedSurrogate(surrogate.eval(), config, folder)
+    return SavedSurrogate(surrogate.eval(), config, fidelity, folder)
+
+
+def _download(repo_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo_id, allow_patterns=list(FILES)))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SurrogateFolderError(
+            f"surrogate {repo_id}: no such folder, and the hub does not give it ({reason}); "
+            "give the folder that lasro distill wrote, or a hub id"
+        ) from error
 
 
 def check_latent_space(surrogate: Surrogate, generator: Generator) -> None:
@@ -116,26 +166,3 @@ def _rebuild(config: dict[str, Any]) -> Surrogate:
         pessimism=config["pessimism"],
         tune=config["tune"],
     )
-
-
-def model_card(config: dict[str, Any], fidelity: dict[str, Any]) -> str:
-    """The folder's README.md."""
-    pairwise = fidelity["pairwise"]
-    return f"""---
-library_name: lasro
-tags: [reward-model, latent-reward, sdxl]
----
-# Latent surrogate of `{config["reward"]}`
-
-Predicts the reward `{config["reward"]}` from latents of `{config["generator"]}`, with a gradient. Made by `lasro distill`.
-
-| measured on prompts never trained on | |
-|---|---|
-| pairwise accuracy within a prompt (scores more than {pairwise["margin"]:g} apart) | {pairwise["accuracy"]:.3f} |
-| 95 % interval | {pairwise["ci95"][0]:.3f} to {pairwise["ci95"][1]:.3f} |
-| the reward's own noise ceiling | {pairwise["ceiling"]:.3f} |
-| Spearman correlation | {fidelity["spearman"]:.3f} |
-| labels (reward calls) | {fidelity["labels"]} |
-
-Use: `lasro finetune --surrogate THIS_FOLDER`.
-"""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
 from reward_zoo import Reward, Scores
 from reward_zoo.errors import RewardFailedError
+from reward_zoo.images import as_images, read_image
+from surrogate.seeding import derive_seed
 from surrogate.store import Label, LabelledStore
 from surrogate.types import Generator, Rollout
 
@@ -35,9 +38,9 @@ class RewardMeter:
 
 
 def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) -> tuple[torch.Tensor, list[Label]]:
-    """Score all stages of a rollout: latents kB×4×h×w (all of the first stage, then of the next) and their labels."""
+    """Score all stages of a rollout: CPU latents kB×4×h×w (all of the first stage, then of the next) and their labels."""
     stages = list(rollout.stages)
-    latents = torch.cat([rollout.stages[stage] for stage in stages])
+    latents = torch.cat([rollout.stages[stage] for stage in stages]).cpu()
     prompts = rollout.prompts * len(stages)
     scores = meter(generator.decode(latents), prompts)
     count = len(rollout.prompts)
@@ -54,6 +57,30 @@ def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) ->
         for row in range(len(prompts))
     ]
     return latents, labels
+
+
+def label_images(
+    generator: Generator, meter: RewardMeter, pictures: Sequence[tuple[Path, str]], store: LabelledStore, *, batch_size: int
+) -> None:
+    """Label (file, prompt) pairs that the store lacks, as stage 0: through the VAE, and judged as it gives them back.
+
+    Pictures are cropped about their middle to the generator's size.
+
+    Raises:
+        ImageError: a file cannot be read.
+        RewardFailedError: see `RewardMeter`.
+    """
+    from PIL import Image, ImageOps
+
+    done, (height, width) = store.done(), generator.image_size
+    todo = [(file, prompt, derive_seed(0, "picture", file.name)) for file, prompt in pictures]
+    todo = [item for item in todo if item[1:] not in done]
+    for start in range(0, len(todo), batch_size):
+        files, prompts, seeds = zip(*todo[start : start + batch_size], strict=True)
+        images = as_images([ImageOps.fit(read_image(file), (width, height), Image.Resampling.BICUBIC) for file in files])
+        with torch.no_grad():
+            latents = generator.encode_images(images)
+        store.append(*label_rollout(generator, meter, Rollout(list(prompts), list(seeds), {0: latents})))
 
 
 def label(

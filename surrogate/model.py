@@ -67,6 +67,11 @@ class Surrogate(nn.Module):
         """Heads a part."""
         return len(self.heads) // len(self.parts)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is; what `score` is given must be there too."""
+        return self.backbone.alphas_cumprod.device
+
     def trained_parameters(self) -> list[nn.Parameter]:
         """What distilling and adapting may change."""
         return [*tuned_parameters(self.backbone, self.tune), *self.heads.parameters()]
@@ -83,16 +88,38 @@ class Surrogate(nn.Module):
         """The backbone's maps; see `Backbone.forward`. Without the prompt if a head reads."""
         return self.backbone(latents, conditioning.neutral() if self.blind else conditioning, times, noise)
 
-    def judge(self, features: list[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
+    def looks(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
+        """What each head makes of the maps, before it is asked how well that suits a prompt."""
+        return [head.look(features) for head in self.heads]
+
+    def rate(self, looks: Sequence[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
         """Normalised scores of B latents, parts×members×B."""
-        found = torch.stack([head(features, conditioning).float() for head in self.heads])
-        return found.unflatten(0, (len(self.parts), self.members))
+        found = [head.rate(look, conditioning).float() for head, look in zip(self.heads, looks, strict=True)]
+        return torch.stack(found).unflatten(0, (len(self.parts), self.members))
 
     def forward(
-        self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
-    ) -> torch.Tensor:
-        """`judge` of `features`, in one go."""
-        return self.judge(self.features(latents, conditioning, times, noise), conditioning)
+        self,
+        latents: torch.Tensor,
+        conditioning: TextConditioning,
+        times: torch.Tensor,
+        noise: torch.Tensor,
+        rows: torch.Tensor | None = None,
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """`looks`, and their `rate`.
+
+        Args:
+            latents: B×4×h×w, clean.
+            conditioning: of B prompts; with `rows`, of as many as there are rows.
+            times: B noise levels.
+            noise: standard normal, as `latents`.
+            rows: which latents are rated, one or several times, each under its prompt of `conditioning`.
+        """
+        if self.blind:  # what is seen does not depend on the prompt: one look for all of them
+            looks = self.looks(self.features(latents, conditioning, times, noise))
+            return looks, self.rate(looks if rows is None else [look[rows] for look in looks], conditioning)
+        given = (latents, times, noise) if rows is None else (latents[rows], times[rows], noise[rows])
+        looks = self.looks(self.features(given[0], conditioning, *given[1:]))
+        return looks, self.rate(looks, conditioning)
 
     def score(
         self,
@@ -112,7 +139,7 @@ class Surrogate(nn.Module):
         else:
             noise = torch.randn(latents.shape, generator=rng)
         times = torch.full((len(latents),), self.score_time if time is None else time, device=latents.device)
-        found = self(latents, conditioning, times, noise.to(latents))
+        _, found = self(latents, conditioning, times, noise.to(latents))
         total = self.offset
         for part, members in zip(self.parts, found, strict=True):
             total = total + part.weight * (members.mean(0) * part.spread + part.mean)

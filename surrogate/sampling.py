@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import torch
 
 from reward_zoo.prompts import quoted_text
 from surrogate.errors import LabelError, StoreError
-from surrogate.store import Label, LabelledStore
+from surrogate.latents import StoredLatents
+from surrogate.seeding import stream
+from surrogate.store import LabelledStore
 from surrogate.types import Generator, TextConditioning
+
+MOST_HELD_OUT = 512  # prompts: more would cost reward calls for the ceiling and hardly narrow an interval
 
 
 @dataclass(frozen=True)
@@ -20,10 +27,10 @@ class LabelledLatents:
     """Latents N×4×h×w with true scores (N,), stage (N,) and the number of their prompt (N,) in `prompts`.
 
     `perceived` is what the reward read off each (N texts), where it reads anything. `several` (N×R) are the scores of
-    the rewards named in `part_names`, where the score is made of several.
+    the rewards named in `part_names`, where the score is made of several. Latents of a store stay on disk until `load`.
     """
 
-    latents: torch.Tensor
+    latents: torch.Tensor | StoredLatents
     scores: torch.Tensor
     stages: torch.Tensor
     groups: torch.Tensor
@@ -38,9 +45,14 @@ class LabelledLatents:
     def rows(self, mask: torch.Tensor) -> LabelledLatents:
         """The rows of a mask or of row numbers; prompts keep their numbers."""
         perceived = [self.perceived[row] for row in torch.arange(len(self))[mask].tolist()]
-        picked = {name: getattr(self, name)[mask] for name in ("latents", "scores", "stages", "groups")}
+        picked = {name: getattr(self, name)[mask] for name in ("scores", "stages", "groups")}
+        latents = self.latents.view(mask) if isinstance(self.latents, StoredLatents) else self.latents[mask]
         several = None if self.several is None else self.several[mask]
-        return replace(self, **picked, perceived=perceived, several=several)
+        return replace(self, latents=latents, **picked, perceived=perceived, several=several)
+
+    def load(self) -> LabelledLatents:
+        """The same with its latents in memory."""
+        return replace(self, latents=self.latents[:])
 
     @property
     def parts(self) -> torch.Tensor:
@@ -77,42 +89,49 @@ def read_stores(stores: Sequence[LabelledStore], *, part_names: Sequence[str] = 
         if len(values) > 1:
             folders = " and ".join(str(store.folder) for store in list(values.values())[:2])
             raise StoreError(f"{folders}: labels of several {key.replace('_', ' ')}s ({', '.join(values)}) do not mix")
-    labels = [label for store in stores for label in store.labels()]
-    latents = torch.cat([store.latents() for store in stores])
-    prompts = list(dict.fromkeys(label.prompt for label in labels))
-    number = {prompt: index for index, prompt in enumerate(prompts)}
+    latents = StoredLatents.together([store.latents() for store in stores])
+    columns = ("prompt", "score", "stage", "perceived", *(["components"] if part_names else []))
+    index = pa.concat_tables([store.table(*columns) for store in stores])
+    prompts, groups = _numbered(index["prompt"])
+    texts, heard = _numbered(index["perceived"])
     data = LabelledLatents(
         latents=latents,
-        scores=torch.tensor([label.score for label in labels]),
-        stages=torch.tensor([label.stage for label in labels]),
-        groups=torch.tensor([number[label.prompt] for label in labels]),
+        scores=torch.from_numpy(index["score"].to_numpy().astype(np.float32)),
+        stages=torch.from_numpy(index["stage"].to_numpy().copy()),
+        groups=torch.from_numpy(groups),
         prompts=prompts,
-        perceived=[label.perceived for label in labels],
-        **parts_of(labels, part_names),
+        perceived=[texts[number] for number in heard.tolist()],
+        **(parts_of(index["components"].to_pylist(), part_names) if part_names else {}),
     )
     data = data.rows(data.scores.isfinite())
     if not len(data) or data.scores.min() == data.scores.max():
         value = data.scores[0].item() if len(data) else "NaN"
         raise LabelError(
-            f"the reward gave the same score ({value}) to all {len(labels)} samples: nothing to learn; "
+            f"the reward gave the same score ({value}) to all {len(index)} samples: nothing to learn; "
             "check the reward on these images, or give more varied prompts"
         )
     return data
 
 
-def parts_of(labels: Sequence[Label], part_names: Sequence[str]) -> dict[str, Any]:
-    """The fields `several` and `part_names` of `LabelledLatents`; none where the score is one reward's.
+def _numbered(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    """The distinct texts of a column in the order they first occur, and each row's number among them."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+
+def parts_of(components: Sequence[str], part_names: Sequence[str]) -> dict[str, Any]:
+    """The fields `several` and `part_names` of `LabelledLatents`, from JSON objects; none where the score is one reward's.
 
     Raises:
         LabelError: a label lacks a component.
     """
     if not part_names:
         return {}
-    found = [json.loads(label.components) for label in labels]
-    missing = next((name for name in part_names if any(name not in components for components in found)), None)
+    found = [json.loads(text) for text in components]
+    missing = next((name for name in part_names if any(name not in row for row in found)), None)
     if missing is not None:
         raise LabelError(f"labels hold no component {missing!r}; label again with all the rewards")
-    several = torch.tensor([[components[name] for name in part_names] for components in found])
+    several = torch.tensor([[row[name] for name in part_names] for row in found])
     return {"several": several.nan_to_num(), "part_names": tuple(part_names)}
 
 
@@ -123,7 +142,7 @@ def split_by_prompt(data: LabelledLatents, share: float, rng: torch.Generator) -
         LabelError: too few prompts for a split.
     """
     count = len(data.prompts)
-    held = max(1, round(share * count))
+    held = min(max(1, round(share * count)), MOST_HELD_OUT)
     if count - held < 1:
         raise LabelError(f"{count} prompts are too few to hold some out; give at least 2")
     chosen = torch.zeros(count, dtype=torch.bool)
@@ -132,24 +151,32 @@ def split_by_prompt(data: LabelledLatents, share: float, rng: torch.Generator) -
     return data.rows(~mask), data.rows(mask)
 
 
+def rows_by_group(groups: torch.Tensor) -> dict[int, torch.Tensor]:
+    """The row numbers of each group, ascending."""
+    names, counts = groups.unique(return_counts=True)
+    return dict(zip(names.tolist(), groups.argsort(stable=True).split(counts.tolist()), strict=True))
+
+
 def prompt_batches(
-    groups: torch.Tensor, prompts_per_batch: int, rng: torch.Generator, *, rows_per_prompt: int = 0
+    groups: torch.Tensor, prompts_per_batch: int, seed: int, *, rows_per_prompt: int = 0, start: int = 0
 ) -> Iterator[torch.Tensor]:
-    """Endless batches of row numbers: some prompts' rows, every prompt once before any comes again.
+    """Endless batches of row numbers, from batch `start` on: some prompts' rows, every prompt once before any comes again.
 
     All rows of a prompt, or with `rows_per_prompt` so many drawn at random.
     """
-    names = groups.unique()
-    members = {int(name): torch.nonzero(groups == name)[:, 0] for name in names}
+    names, members = groups.unique(), rows_by_group(groups)
 
-    def draw(name: int) -> torch.Tensor:
+    def draw(name: int, rng: torch.Generator) -> torch.Tensor:
         rows = members[name]
         return rows[torch.randperm(len(rows), generator=rng)[:rows_per_prompt]] if rows_per_prompt else rows
 
-    while True:
-        order = names[torch.randperm(len(names), generator=rng)].tolist()
-        for start in range(0, max(1, len(order) - prompts_per_batch + 1), prompts_per_batch):
-            yield torch.cat([draw(name) for name in order[start : start + prompts_per_batch]])
+    batches = max(1, len(names) // prompts_per_batch)
+    for number in itertools.count(start):
+        epoch, place = divmod(number, batches)
+        if place == 0 or number == start:
+            order = names[torch.randperm(len(names), generator=stream(seed, "epoch", epoch))].tolist()
+        rng = stream(seed, "rows", number)
+        yield torch.cat([draw(name, rng) for name in order[place * prompts_per_batch :][:prompts_per_batch]])
 
 
 class ConditioningTable:

@@ -19,9 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from surrogate.errors import StoreError
+from surrogate.latents import Shard, StoredLatents
 
 FORMAT_VERSION = 1
 
@@ -38,11 +39,15 @@ class Label:
     components: str = "{}"  # JSON object
 
 
+_FIELDS = list(Label.__dataclass_fields__)
+
+
 class LabelledStore:
     """An appendable folder of labelled latents."""
 
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
         self.folder, self.meta = folder, meta
+        self._count: int | None = None  # shards, once counted
 
     @classmethod
     def create(cls, folder: Path, **meta: Any) -> LabelledStore:  # noqa: ANN401 - JSON data
@@ -82,39 +87,46 @@ class LabelledStore:
 
     def append(self, latents: torch.Tensor, labels: Sequence[Label]) -> None:
         """Add one shard: latents n×4×h×w and their n labels."""
-        number = len(self._parts())
+        number = len(self._parts()) if self._count is None else self._count
         shard = self.folder / f"shard-{number:05d}.safetensors"
         part = self.folder / "index.parquet" / f"part-{number:05d}.parquet"
         save_file({"latents": latents.half().contiguous()}, shard)
         table = pa.Table.from_pylist([{**asdict(label), "shard": number, "row": row} for row, label in enumerate(labels)])
         pq.write_table(table, part.with_suffix(".tmp"))
         part.with_suffix(".tmp").replace(part)
+        self._count = number + 1
+
+    def __len__(self) -> int:
+        return sum(pq.read_metadata(part).num_rows for part in self._parts())
+
+    def table(self, *columns: str) -> pa.Table:
+        """Some columns of the index, all rows in the order they were written."""
+        parts = [pq.read_table(part, columns=list(columns)) for part in self._parts()]
+        if not parts:
+            raise StoreError(f"{self.folder}: the store is empty; label some samples first")
+        return pa.concat_tables(parts)
 
     def labels(self) -> list[Label]:
         """All labels, in the order they were written."""
-        rows = [row for part in self._parts() for row in pq.read_table(part).to_pylist()]
-        return [Label(**{key: row[key] for key in Label.__dataclass_fields__}) for row in rows]
+        return [Label(**row) for part in self._parts() for row in pq.read_table(part, columns=_FIELDS).to_pylist()]
 
-    def latents(self) -> torch.Tensor:
-        """All latents as float32, in the order of `labels()`.
+    def latents(self) -> StoredLatents:
+        """All latents, in the order of `labels()`; they stay on disk until rows are asked for.
 
         Raises:
-            StoreError: a shard is missing or damaged.
+            StoreError: the store is empty, or a shard is missing or damaged.
         """
-        shards = []
-        for number in range(len(self._parts())):
-            path = self.folder / f"shard-{number:05d}.safetensors"
-            try:
-                shards.append(load_file(path)["latents"])
-            except Exception as error:
-                raise StoreError(f"{path}: missing or damaged ({error}); delete the store and label again") from error
-        if not shards:
+        count = len(self._parts())
+        if not count:
             raise StoreError(f"{self.folder}: the store is empty; label some samples first")
-        return torch.cat(shards).float()
+        return StoredLatents([Shard.open(self.folder / f"shard-{number:05d}.safetensors") for number in range(count)])
 
     def done(self) -> set[tuple[str, int]]:
         """The (prompt, seed) pairs already labelled."""
-        return {(label.prompt, label.seed) for label in self.labels()}
+        if not self._parts():
+            return set()
+        found = self.table("prompt", "seed")
+        return set(zip(found["prompt"].to_pylist(), found["seed"].to_pylist(), strict=True))
 
     def _parts(self) -> list[Path]:
         return sorted((self.folder / "index.parquet").glob("part-*.parquet"))

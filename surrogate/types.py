@@ -44,6 +44,14 @@ class TextConditioning:
         zeros = (torch.zeros_like(self.prompt_embeds), torch.zeros_like(self.pooled))
         return TextConditioning(*zeros, self.time_ids, self.prompts)
 
+    def to(self, device: torch.device | str) -> TextConditioning:
+        """The same on a device."""
+        return TextConditioning(self.prompt_embeds.to(device), self.pooled.to(device), self.time_ids.to(device), self.prompts)
+
+    def with_words(self, prompts: Sequence[str]) -> TextConditioning:
+        """The same with more prompts, of which nothing but the words is known: for heads that look at no more."""
+        return TextConditioning(self.prompt_embeds, self.pooled, self.time_ids, (*self.prompts, *prompts))
+
     @staticmethod
     def stack(items: Sequence[TextConditioning]) -> TextConditioning:
         """One conditioning of all items' rows, in order."""
@@ -57,7 +65,7 @@ class TextConditioning:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Samples by number of network calls: scaled latents B×4×h×w float32; 1 and 2 are always there."""
+    """Samples by number of network calls: scaled latents B×4×h×w float32; 1 and 2, or 0 alone for real pictures."""
 
     prompts: list[str]
     seeds: list[int]
@@ -75,14 +83,19 @@ class Rollout:
 
 
 class Generator(Protocol):
-    """What labelling needs of a generator; `finetune.generators` has the real ones."""
+    """What labelling needs of a generator; `finetune.generators` has the real ones.
+
+    What it gives lies on its device; what it takes may lie anywhere.
+    """
 
     name: str
+    device: torch.device
     latent_space: LatentSpace
     unet: torch.nn.Module
     vae: torch.nn.Module
     alphas_cumprod: torch.Tensor
     prediction_type: str
+    image_size: tuple[int, int]  # height, width
 
     def encode(self, prompts: Sequence[str]) -> TextConditioning:
         """Text conditioning of the prompts, one row each."""
@@ -95,3 +108,6 @@ class Generator(Protocol):
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents → images B×3×H×W in [0, 1], without gradient."""
+
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Images B×3×H×W in [0, 1] of `image_size` → scaled latents, with gradient."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported: no waiting for a network that is not there
 
 from tests.tiny.sdxl import build_sdxl
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.items import captioned
 from cli.output import note, print_json
-from cli.run_folder import check_out, open_run
+from cli.run_folder import Bystander, check_out, open_run
 from reward_zoo.errors import SpecError
 
 if TYPE_CHECKING:
@@ -19,8 +22,10 @@ def label(
     reward: str,
     generator: str,
     prompts: str | None,
+    images: Path | None,
     out: Path,
     settings: dict[str, Any],
+    device: str,
     overwrite: bool,
     resume: bool,
     as_json: bool,
@@ -33,11 +38,12 @@ def label(
     from surrogate.config import DistillConfig
 
     config = DistillConfig(**_with_extra_steps(settings, generator))
-    texts, scorer, loaded = _prompts(prompts, generator), reward_zoo.load(reward), load_generator(generator)
+    texts, pictures = _prompts(prompts, generator), captioned(images) if images else []
+    scorer, loaded = reward_zoo.load(reward), load_generator(generator, device)
     with open_run(out, overwrite=overwrite, resume=resume) as run:
-        run.save_config({"reward": reward, "generator": generator, "prompts": prompts, **settings})
-        store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config)
-        result = {"store": str(store.folder), "labels": len(store.labels()), "reward_calls": calls, "run": str(out)}
+        run.save_config({"reward": reward, "generator": generator, "prompts": prompts, "images": _text(images), **settings})
+        store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config, pictures)
+        result = {"store": str(store.folder), "labels": len(store), "reward_calls": calls, "run": str(out)}
         run.save_summary(result)
     if as_json:
         print_json(result)
@@ -50,9 +56,11 @@ def distill(
     reward: str | None,
     generator: str | None,
     prompts: str | None,
+    images: Path | None,
     data: list[Path],
     out: Path | None,
     settings: dict[str, Any],
+    device: str,
     overwrite: bool,
     resume: bool,
     as_json: bool,
@@ -60,9 +68,11 @@ def distill(
     """Check everything that can be checked, then run."""
     if reward is None and not data:
         raise SpecError("distill: give --reward SPEC, or --data of a store that has labels")
-    if data and prompts:
-        raise SpecError("--prompts and --data exclude each other: stores hold their prompts")
-    if out is not None or reward is not None:  # else the store names the reward
+    if data and (prompts or images):
+        flag = "prompts" if prompts else "images"
+        raise SpecError(f"--{flag} and --data exclude each other: stores hold their {flag}; lasro label takes --{flag}")
+    leads = int(os.environ.get("RANK", "0")) == 0  # of the processes that accelerate launched
+    if leads and (out is not None or reward is not None):  # else the store names the reward
         out = out or _default_out(reward)
         check_out(out, overwrite=overwrite, resume=resume)
 
@@ -70,6 +80,7 @@ def distill(
     from cli.wiring import run_distill, run_training
     from finetune.generators.pipeline import load_generator
     from surrogate.config import DistillConfig
+    from surrogate.team import Team
 
     stores = [_open(path) for path in data]
     reward = reward or stores[0].meta["reward"]
@@ -77,14 +88,19 @@ def distill(
     out = out or _default_out(reward)
     config = DistillConfig(**_with_extra_steps(settings, generator))
     texts = [] if stores else _prompts(prompts, generator)
-    scorer, loaded = reward_zoo.load(reward), load_generator(generator)
-    with open_run(out, overwrite=overwrite, resume=resume) as run:
-        given = {"reward": reward, "generator": generator, "prompts": prompts, "data": [str(path) for path in data]}
+    pictures = captioned(images) if images else []
+    scorer, loaded = reward_zoo.load(reward), load_generator(generator, device)
+    team = Team.gather()
+    with open_run(out, overwrite=overwrite, resume=resume) if team.leads else nullcontext(Bystander(out)) as run:
+        given = {"reward": reward, "generator": generator, "prompts": prompts, "images": _text(images)}
+        given["data"] = [str(path) for path in data]
         run.save_config({**given, **config.as_dict()})
         if stores:
-            result = run_training(run, loaded, scorer, reward, stores, config)
+            result = run_training(run, loaded, scorer, reward, stores, config, team)
         else:
-            result = run_distill(run, loaded, scorer, reward, texts, config)
+            result = run_distill(run, loaded, scorer, reward, texts, config, pictures, team)
+    if not team.leads:
+        return
     if as_json:
         print_json(result)
         return
@@ -94,6 +110,10 @@ def distill(
         f"Spearman {result['spearman']:.3f}, {result['reward_calls']} reward calls, {result['minutes']:.1f} minutes"
     )
     note(f"next: lasro finetune --surrogate {result['surrogate']}")
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _default_out(reward: str) -> Path:

@@ -21,9 +21,10 @@ def evaluate(
     noises: int,
     gradient_samples: int,
     seed: int,
+    device: str,
     as_json: bool,
 ) -> None:
-    """Roll out held-out prompts, ask the true reward, compare; writes SURROGATE/evaluation.json."""
+    """Roll out held-out prompts, ask the true reward, compare; writes SURROGATE/fidelity.json (with an adapter: drift.json)."""
     for flag, value, least in (
         ("max-prompts", max_prompts, 2),
         ("noises", noises, 2),
@@ -38,7 +39,7 @@ def evaluate(
     from finetune.lora import load_lora
     from finetune.prompts import load_prompts, prompts_of
     from surrogate.evaluation import evaluate_surrogate, roll_out
-    from surrogate.folder import check_latent_space, load_surrogate
+    from surrogate.folder import check_latent_space, load_surrogate, save_fidelity
     from surrogate.labelling import RewardMeter
 
     began = time.time()
@@ -46,7 +47,7 @@ def evaluate(
     name = generator or saved.config["generator"]
     texts = load_prompts(prompts) if prompts else prompts_of(presets().get(name), "eval_prompts", "--prompts")
     reward = reward_zoo.load(saved.config["reward"])
-    loaded = load_generator(name)
+    loaded = load_generator(name, device)
     check_latent_space(saved.surrogate, loaded)
     if adapter is not None:
         load_lora(loaded.pipeline, adapter)
@@ -55,22 +56,31 @@ def evaluate(
         data = roll_out(loaded, meter, texts[:max_prompts], noises=noises, seed=seed, progress=bar)
     note("asking the surrogate, and the true reward about its gradient")
     found = evaluate_surrogate(
-        loaded, saved.surrogate, meter, data, margin=saved.config["margin"], gradient_count=gradient_samples, seed=seed
+        loaded,
+        saved.surrogate.to(loaded.device),
+        meter,
+        data,
+        margin=saved.config["margin"],
+        gradient_count=gradient_samples,
+        seed=seed,
     )
-    fidelity = surrogate / "fidelity.json"
-    labels = json.loads(fidelity.read_text()).get("labels") if fidelity.is_file() else None
     result: dict[str, Any] = {
         "surrogate": str(surrogate),
         "reward": saved.config["reward"],
         "generator": name,
         "adapter": str(adapter) if adapter else None,
-        "labels": labels,
+        "labels": saved.fidelity.get("labels"),
         "samples": len(data.scores),
         "reward_calls": meter.calls,
         **found,
         "minutes": (time.time() - began) / 60,
     }
-    (surrogate / ("evaluation_drifted.json" if adapter else "evaluation.json")).write_text(json.dumps(result, indent=2))
+    if adapter:
+        (saved.folder / "drift.json").write_text(json.dumps(result, indent=2))
+    else:
+        earlier = saved.fidelity.get("distillation", saved.fidelity)
+        kept = {"prompts": earlier.get("prompts"), "distillation": earlier}
+        save_fidelity(saved.folder, saved.config, {**kept, **result})
     print_json(result) if as_json else _print(result)
 
 

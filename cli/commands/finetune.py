@@ -19,6 +19,7 @@ def finetune(
     guards: list[str],
     out: Path,
     settings: dict[str, Any],
+    device: str,
     overwrite: bool,
     resume: bool,
     as_json: bool,
@@ -42,7 +43,7 @@ def finetune(
     testing = load_prompts(eval_prompts) if eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
     scorer = reward_zoo.load(saved.config["reward"])
     watched = {spec: reward_zoo.load(spec) for spec in guards}
-    loaded = load_generator(generator)
+    loaded = load_generator(generator, device)
     check_latent_space(saved.surrogate, loaded)
     with open_run(out, overwrite=overwrite, resume=resume) as run:
         run.save_config({"surrogate": str(surrogate), "generator": generator, "guards": guards, **config.as_dict()})

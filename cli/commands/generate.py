@@ -25,6 +25,7 @@ def generate(
     surrogate: Path | None,
     best_of: int,
     optimize_noise: int,
+    device: str,
     overwrite: bool,
 ) -> None:
     """Every prompt with every seed; one picture as it is, several as a grid."""
@@ -40,7 +41,7 @@ def generate(
     from finetune.generators.pipeline import load_generator
     from finetune.lora import load_lora
 
-    loaded = load_generator(generator)
+    loaded = load_generator(generator, device)
     if adapter:
         load_lora(loaded.pipeline, adapter)
     pairs = [(prompt, seed) for prompt in prompts for seed in seeds]
@@ -80,7 +81,7 @@ def _search(
     from finetune.inference import best_of, optimize_noise
     from surrogate.folder import check_latent_space, load_surrogate
 
-    surrogate = load_surrogate(folder).surrogate
+    surrogate = load_surrogate(folder).surrogate.to(generator.device)
     check_latent_space(surrogate, generator)
     found, before, after = [], [], []
     with progress("search") as bar:

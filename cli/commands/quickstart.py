@@ -13,17 +13,19 @@ from finetune.config import FinetuneConfig
 from surrogate.config import DistillConfig
 
 GUARD = "ocr:engine=easyocr"
-DISTILL = {"noises": 3, "extra_steps": 8, "prompts_per_batch": 8}  # what fits into a coffee break
-DISTILL_STEPS = 150
+DISTILL = {"noises": 3, "extra_steps": 8}
+DISTILL_STEPS = 1000
 
 
-def quickstart(*, out: Path, seed: int, samples: int, steps: int, eval_samples: int, overwrite: bool, as_json: bool) -> None:
+def quickstart(
+    *, out: Path, seed: int, samples: int, steps: int, eval_samples: int, device: str, overwrite: bool, as_json: bool
+) -> None:
     """Run both jobs in one folder."""
     began = time.time()
     distill_config = DistillConfig(samples=samples, steps=DISTILL_STEPS, seed=seed, **DISTILL)
     tune_config = FinetuneConfig(steps=steps, seed=seed)
     with open_run(out, overwrite=overwrite) as run:
-        result = _both_jobs(run, distill_config, tune_config, eval_samples)
+        result = _both_jobs(run, distill_config, tune_config, eval_samples, device)
         result["minutes"] = (time.time() - began) / 60
         run.save_summary(result)
     if as_json:
@@ -33,7 +35,9 @@ def quickstart(*, out: Path, seed: int, samples: int, steps: int, eval_samples: 
         note(f"surrogate: held-out pairwise accuracy {result['surrogate']['pairwise_accuracy']:.3f}")
 
 
-def _both_jobs(run: RunFolder, distill_config: DistillConfig, tune_config: FinetuneConfig, eval_samples: int) -> dict[str, Any]:
+def _both_jobs(
+    run: RunFolder, distill_config: DistillConfig, tune_config: FinetuneConfig, eval_samples: int, device: str
+) -> dict[str, Any]:
     import reward_zoo
     from cli.wiring import run_distill, run_finetune
     from finetune.generators.pipeline import load_generator
@@ -41,7 +45,7 @@ def _both_jobs(run: RunFolder, distill_config: DistillConfig, tune_config: Finet
     from reward_zoo.errors import MissingWeightsError
     from surrogate.folder import load_surrogate
 
-    generator, reward = load_generator("tiny-signs"), reward_zoo.load("ocr")
+    generator, reward = load_generator("tiny-signs", device), reward_zoo.load("ocr")
     try:
         guards = {GUARD: reward_zoo.load(GUARD)}
     except MissingWeightsError as error:

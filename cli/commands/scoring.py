@@ -13,7 +13,9 @@ from cli.output import note, print_json, print_table, progress
 from cli.tables import check_writable, write_table
 from reward_zoo import calibration
 from reward_zoo.cache import ScoreCache, cached
+from reward_zoo.devices import pick_device
 from reward_zoo.errors import RewardFailedError, SpecError, TableError
+from reward_zoo.images import as_images
 from reward_zoo.tables import column, read_table
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ def score_items(items: Sequence[Item], rewards: dict[str, Reward], *, batch_size
     if batch_size < 1:
         raise SpecError(f"--batch-size {batch_size}: must be at least 1")
     found: dict[tuple[int, str], dict[str, Any]] = {}
+    device = pick_device()
     with progress("score") as bar:
         for batch in batches(items, batch_size):
             if isinstance(batch, tuple):
@@ -76,9 +79,10 @@ def score_items(items: Sequence[Item], rewards: dict[str, Reward], *, batch_size
                 reason = str(error).removeprefix(f"{items[row].image}: ")
                 found |= {(row, spec): {"score": None, "error": reason} for spec in rewards}
             else:
+                pictures = as_images(batch.pictures).to(device)  # rewards run where their pictures are
                 for spec, reward in rewards.items():
                     given = inputs_of([items[row] for row in batch.rows])
-                    scores = reward(images=batch.pictures, **given)
+                    scores = reward(images=pictures, **given)
                     found |= {(row, spec): _part(scores, place) for place, row in enumerate(batch.rows)}
             bar(len(found) // len(rewards), len(items), "")
     blank = {"score": None, "error": None, "perceived": None, "components": {}}

@@ -14,6 +14,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from finetune.errors import GeneratorError
 from finetune.generators.preset import Preset, preset_for, presets
 from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times
+from reward_zoo.devices import pick_device
 from reward_zoo.errors import did_you_mean
 from surrogate.types import LatentSpace, Rollout, TextConditioning
 
@@ -22,12 +23,14 @@ from surrogate.types import LatentSpace, Rollout, TextConditioning
 SMALL = 1024
 
 
-def load_generator(name: str) -> SDXLGenerator:
-    """Load a generator: a preset's name, a pipeline folder, or a hub id.
+def load_generator(name: str, device: str = "auto") -> SDXLGenerator:
+    """Load a generator: a preset's name, a pipeline folder, or a hub id; onto a device, see `pick_device`.
 
     Raises:
         GeneratorError: no such generator, files missing, or not of SDXL's architecture.
+        SpecError: no such device.
     """
+    chosen = pick_device(device)
     preset = presets().get(name)
     source = preset.source if preset else name
     if source.startswith("package:"):
@@ -37,7 +40,7 @@ def load_generator(name: str) -> SDXLGenerator:
     pipeline = _load_pipeline(name, source)
     if pipeline.unet.config.addition_embed_type != "text_time":
         raise GeneratorError(f"generator {name}: its UNet is not of SDXL's architecture (no text_time conditioning)")
-    return SDXLGenerator(pipeline, preset or preset_for(name, pipeline.scheduler))
+    return SDXLGenerator(pipeline, preset or preset_for(name, pipeline.scheduler), chosen)
 
 
 def _load_pipeline(name: str, source: str) -> StableDiffusionXLPipeline:
@@ -57,41 +60,49 @@ def _load_pipeline(name: str, source: str) -> StableDiffusionXLPipeline:
 
 
 class SDXLGenerator:
-    """A two-step generator; satisfies `surrogate.types.Generator`."""
+    """A two-step generator; satisfies `surrogate.types.Generator`.
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, preset: Preset) -> None:
+    What it gives lies on its device; what it takes may lie anywhere.
+    """
+
+    def __init__(self, pipeline: StableDiffusionXLPipeline, preset: Preset, device: torch.device | None = None) -> None:
         self.pipeline, self.preset, self.name = pipeline, preset, preset.name
         self.unet, self.vae = pipeline.unet, pipeline.vae
         for module in (self.unet, self.vae, pipeline.text_encoder, pipeline.text_encoder_2):
-            module.float().requires_grad_(False).eval()
+            module.float().to(device or pipeline.device).requires_grad_(False).eval()
         self.alphas_cumprod = DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod
         self.prediction_type = pipeline.scheduler.config.prediction_type
         size = self.unet.config.sample_size
         height, width = (size, size) if isinstance(size, int) else tuple(size)
-        if self.unet.device.type == "cpu":
+        if self.device.type == "cpu":
             self.unet.to(memory_format=torch.channels_last)
             self.vae.to(memory_format=torch.channels_last)
             if height * width <= SMALL:
                 self.unet.set_attn_processor(AttnProcessor())
         self.latent_space = LatentSpace(self.unet.config.in_channels, height, width, float(self.vae.config.scaling_factor))
         self.image_size = (height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor)
-        self._encoded: dict[str, TextConditioning] = {}
+        self._encoded: dict[str, TextConditioning] = {}  # on the CPU: a few hundred KB a prompt
+
+    @property
+    def device(self) -> torch.device:
+        """Where its networks are."""
+        return self.unet.device
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> TextConditioning:
         """Text conditioning of the prompts; each is encoded once, and alone, so that its bits never depend on company."""
         for prompt in dict.fromkeys(prompts):
             if prompt not in self._encoded:
-                self._encoded[prompt] = self.encode_passing([prompt])
-        return TextConditioning.stack([self._encoded[prompt] for prompt in prompts])
+                self._encoded[prompt] = self.encode_passing([prompt]).to("cpu")
+        return TextConditioning.stack([self._encoded[prompt] for prompt in prompts]).to(self.device)
 
     @torch.no_grad()
     def encode_passing(self, prompts: Sequence[str]) -> TextConditioning:
         """Text conditioning of prompts that will not come again: encoded together, kept nowhere."""
-        with torch.autocast(self.unet.device.type, enabled=False):  # whatever the caller's precision is
+        with torch.autocast(self.device.type, enabled=False):  # whatever the caller's precision is
             hidden, _, pooled, _ = self.pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
         height, width = self.image_size
-        time_ids = torch.tensor([(height, width, 0, 0, height, width)], dtype=hidden.dtype).expand(len(prompts), -1)
+        time_ids = hidden.new_tensor([(height, width, 0, 0, height, width)]).expand(len(prompts), -1)
         return TextConditioning(hidden, pooled, time_ids, tuple(prompts))
 
     def noises(self, seeds: Sequence[int], count: int = 2) -> torch.Tensor:
@@ -99,7 +110,8 @@ class SDXLGenerator:
         space = self.latent_space
         shape = (space.channels, space.height, space.width)
         streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-        return torch.stack([torch.stack([torch.randn(shape, generator=rng) for rng in streams]) for _ in range(count)])
+        drawn = [torch.stack([torch.randn(shape, generator=rng) for rng in streams]) for _ in range(count)]
+        return torch.stack(drawn).to(self.device)
 
     def x0(self, noisy: torch.Tensor, time: int, conditioning: TextConditioning) -> tuple[torch.Tensor, torch.Tensor]:
         """`rollout.predict_x0` with this generator's UNet and schedule."""
@@ -140,10 +152,11 @@ class SDXLGenerator:
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents → images B×3×H×W in [0, 1]."""
-        with torch.autocast(latents.device.type, torch.bfloat16, enabled=self.preset.bf16):
+        latents = latents.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.bf16):
             images = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """Images B×3×H×W in [0, 1] → scaled latents, with gradient; H and W are `image_size`."""
-        return self.vae.encode(images * 2 - 1).latent_dist.mean * self.vae.config.scaling_factor
+        return self.vae.encode(images.to(self.device) * 2 - 1).latent_dist.mean * self.vae.config.scaling_factor

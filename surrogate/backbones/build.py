@@ -18,13 +18,13 @@ from surrogate.errors import BackboneError
 from surrogate.types import Generator
 
 
-def build_backbone(generator: Generator, config: DistillConfig, *, perceives: bool) -> Backbone:
-    """The backbone that `config.backbone` names, new or from `config.backbone_weights`.
+def build_backbone(generator: Generator, config: DistillConfig) -> Backbone:
+    """The backbone that `config.backbone` (settled) names, new or from `config.backbone_weights`.
 
     Raises:
         BackboneError: its weights cannot be loaded, or do not fit the generator.
     """
-    name, _, argument = choose(config.backbone, perceives=perceives).partition(":")
+    name, _, argument = config.backbone.partition(":")
     space, schedule = generator.latent_space, {"alphas_cumprod": generator.alphas_cumprod}
     text = generator.unet.config
     if name == "latent-cnn":
@@ -44,13 +44,6 @@ def build_backbone(generator: Generator, config: DistillConfig, *, perceives: bo
     _check_fit(unet, generator, source)
     prediction = generator.prediction_type
     return SDXLBackbone(unet, depth=depth, stages=stages, **schedule, prediction_type=prediction, owned=bool(source))
-
-
-def choose(name: str, *, perceives: bool) -> str:
-    """What `auto` and `sdxl` stand for: a reader where the reward perceives text, else the whole UNet."""
-    if name == "auto":
-        return "latent-cnn" if perceives else "full"
-    return "full" if name == "sdxl" else name
 
 
 def rebuild(kind: str, settings: dict[str, Any], alphas_cumprod: torch.Tensor) -> Backbone:

@@ -120,9 +120,12 @@ class MatchHead(nn.Module):
         """What rebuilding it needs."""
         return {"kind": self.kind, "text_width": self.text_width}
 
-    def forward(self, features: list[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
-        """Scores (B,)."""
+    def look(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """The projected features, B×text_width, each of length 1."""
         pooled = torch.cat([feature.mean((2, 3)) for feature in features], dim=1)
-        image = F.normalize(self.visual_projection(pooled).float(), dim=1)
-        text = F.normalize(conditioning.pooled.to(image), dim=1)
-        return self.logit_scale.exp() * (image * text).sum(1) + self.offset
+        return F.normalize(self.visual_projection(pooled).float(), dim=1)
+
+    def rate(self, looks: torch.Tensor, conditioning: TextConditioning) -> torch.Tensor:
+        """Scores (B,)."""
+        text = F.normalize(conditioning.pooled.to(looks), dim=1)
+        return self.logit_scale.exp() * (looks * text).sum(1) + self.offset

@@ -35,8 +35,8 @@ class ConvHead(nn.Module):
         """What rebuilding it needs."""
         return {"kind": self.kind, "width": self.width}
 
-    def forward(self, features: list[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
-        """B×C×h×w maps of several sizes → scores (B,); the prompt is in the features already."""
+    def look(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """B×C×h×w maps of several sizes → scores (B,)."""
         size = max((feature.shape[-2:] for feature in features), key=lambda shape: shape[0] * shape[1])
         total = None
         for feature, norm, projection in zip(features, self.norms, self.projections, strict=True):
@@ -48,3 +48,7 @@ class ConvHead(nn.Module):
         attention = self.weight(judged).flatten(2).softmax(-1)  # B×1×hw
         noticed = (judged.flatten(2) * attention).sum(-1)
         return self.out(torch.cat([judged.mean((2, 3)), noticed], dim=1))[:, 0]
+
+    def rate(self, looks: torch.Tensor, conditioning: TextConditioning) -> torch.Tensor:
+        """The scores as they are; the prompt is in the features already."""
+        return looks

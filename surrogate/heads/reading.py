@@ -56,14 +56,7 @@ class ReadingHead(nn.Module):
             "width": self.width,
         }
 
-    def forward(self, features: list[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
-        """Scores (B,) of what is read against the text that each prompt quotes."""
-        read = self.read(features)
-        return self.judge(
-            read.detach() if self.training else read, [quoted_text(prompt) or "" for prompt in conditioning.prompts]
-        )
-
-    def read(self, features: list[torch.Tensor]) -> torch.Tensor:
+    def look(self, features: list[torch.Tensor]) -> torch.Tensor:
         """Log-probabilities of each slot's letter, B×slots×(alphabet, another, none)."""
         total = None
         for feature, projection in zip(features, self.projections, strict=True):
@@ -75,6 +68,11 @@ class ReadingHead(nn.Module):
         where = (self.attention(seen).float() + 10 * self.place).flatten(2).softmax(-1)
         found = torch.einsum("bkp,bcp->bkc", where, self.letters(seen).float().flatten(2))
         return found.log_softmax(-1)
+
+    def rate(self, looks: torch.Tensor, conditioning: TextConditioning) -> torch.Tensor:
+        """Scores (B,) of what was read against the text that each prompt quotes; in training they teach the match alone."""
+        read = looks.detach() if self.training else looks
+        return self.judge(read, [quoted_text(prompt) or "" for prompt in conditioning.prompts])
 
     def judge(self, read: torch.Tensor, wanted: Sequence[str]) -> torch.Tensor:
         """Scores (B,) of read letters (B×slots×classes) against B texts."""
@@ -98,10 +96,10 @@ class ReadingHead(nn.Module):
         rows = [[self._class.get(letter, self.other) for letter in text[: self.slots]] for text in texts]
         return torch.tensor([row + [self.none] * (self.slots - len(row)) for row in rows], device=device)
 
-    def perception_loss(self, read: torch.Tensor, perceived: Sequence[str]) -> torch.Tensor:
-        """Cross-entropy of the letters that the reward perceived."""
+    def perception_loss(self, read: torch.Tensor, perceived: Sequence[str], *, smoothing: float = 0.0) -> torch.Tensor:
+        """Cross-entropy of the letters that the reward perceived, a share `smoothing` of it against every letter alike."""
         wanted = self.encode([normalize(text) for text in perceived], read.device)
-        return F.nll_loss(read.flatten(0, 1), wanted.flatten())
+        return (1 - smoothing) * F.nll_loss(read.flatten(0, 1), wanted.flatten()) - smoothing * read.mean()
 
 
 def _left_to_right(slots: int, size: tuple[int, int]) -> torch.Tensor:

@@ -45,7 +45,7 @@ def test_distill_finetune_generate(lasro, place, tiny_sdxl):
     pipeline.load_lora_weights(place / "f" / "adapter")
 
     small = ["--prompts", place / "prompts.txt", "--max-prompts", 4, "--noises", 2, "--gradient-samples", 4, "--json"]
-    for more, name in ([], "evaluation.json"), (["--adapter", place / "f" / "adapter"], "evaluation_drifted.json"):
+    for more, name in ([], "fidelity.json"), (["--adapter", place / "f" / "adapter"], "drift.json"):
         code, found, err = lasro("evaluate", "--surrogate", place / "d" / "surrogate", *small, *more)
         assert code == 0, err
         assert {"accuracy", "ceiling", "ci95"} <= set(found["pairwise"])

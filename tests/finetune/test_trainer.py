@@ -8,13 +8,14 @@ import torch
 import reward_zoo
 from finetune.anchor import TrustRegion
 from finetune.config import FinetuneConfig
-from finetune.errors import ConfigError, ResumeError
+from finetune.errors import ConfigError
 from finetune.generators.pipeline import load_generator
 from finetune.lora import AveragedParameters, lora_state
 from finetune.objective import NormaliseAndClip
 from finetune.trainer import Trainer
 from surrogate.building import build_surrogate
 from surrogate.config import DistillConfig
+from surrogate.errors import ResumeError
 from surrogate.model import Part, Surrogate
 from surrogate.sampling import LabelledLatents
 from surrogate.types import LatentSpace
@@ -41,8 +42,11 @@ class MeanHead(torch.nn.Module):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.tensor(sign))
 
-    def forward(self, features, conditioning):
+    def look(self, features):
         return self.scale * features[0][:, 0].mean((1, 2))
+
+    def rate(self, looks, conditioning):
+        return looks
 
 
 def mean_latent(sign=1.0):
@@ -73,7 +77,7 @@ def make(tiny_sdxl, monkeypatch):
                 torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""]
             )
             surrogate = build_surrogate(generator, data, DistillConfig(backbone="encoder"))
-        distilled = DistillConfig(max_time=50, score_time=10, losses=("regression",))
+        distilled = DistillConfig(max_time=50, score_time=10, losses=("regression",)).settled(perceives=False)
         return Trainer(generator, surrogate, LatentReward(), PROMPTS, config, distilled=distilled, margin=0.0)
 
     return build

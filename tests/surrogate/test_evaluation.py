@@ -109,8 +109,11 @@ class Head(torch.nn.Module):
         super().__init__()
         self.oracle = oracle
 
-    def forward(self, features, conditioning):
-        return self.oracle.score(features[0], conditioning)
+    def look(self, features):
+        return features[0]
+
+    def rate(self, looks, conditioning):
+        return self.oracle.score(looks, conditioning)
 
 
 def test_predictions_are_in_the_rewards_units(generator, data):

@@ -5,9 +5,9 @@ import torch
 
 from surrogate.building import build_surrogate, fit_parts
 from surrogate.config import DistillConfig
-from surrogate.distillation import surrogate_loss
 from surrogate.folder import load_surrogate, save_surrogate
 from surrogate.heads.reading import ReadingHead, alphabet_of
+from surrogate.objective import surrogate_loss
 from surrogate.sampling import ConditioningTable, LabelledLatents
 from surrogate.seeding import stream
 from tests.tiny.surrogate import FIDELITY
@@ -96,7 +96,7 @@ def test_a_reader_comes_back(generator, reader, tmp_path):
 def test_reading_knows_its_letters():
     head = ReadingHead([8], size=(2, 8), alphabet="abc", slots=3)
     assert head.encode(["ab", "cz", "abcabc"]).tolist() == [[0, 1, 4], [2, 3, 4], [0, 1, 2]]
-    read = head.read([torch.randn(2, 8, 2, 8)])
+    read = head.look([torch.randn(2, 8, 2, 8)])
     assert read.shape == (2, 3, 5)
     assert torch.allclose(read.exp().sum(-1), torch.ones(2, 3), atol=1e-5)
     sure = torch.full((1, 3, 5), -20.0)

@@ -1,13 +1,14 @@
 """The surrogate on a tiny SDXL UNet: its backbone is that UNet, its gradient is there, its folder comes back."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from surrogate.backbones.sdxl import SDXLBackbone
 from surrogate.errors import LatentSpaceError, SurrogateFolderError
-from surrogate.folder import check_latent_space, load_surrogate, save_surrogate
+from surrogate.folder import SavedSurrogate, check_latent_space, load_surrogate, save_surrogate
 from surrogate.types import LatentSpace
 from tests.tiny.surrogate import FIDELITY, untrained
 
@@ -94,10 +95,50 @@ def test_a_saved_surrogate_comes_back(generator, rollout, tmp_path, backbone, se
     assert "0.800" in (tmp_path / "README.md").read_text()
 
 
+def test_a_surrogate_is_shared(generator, tmp_path, monkeypatch):
+    facts = {**FACTS, "teacher_license": "MIT (RapidOCR)", "generators": ["tiny", "other"]}
+    save_surrogate(untrained(generator, "encoder"), tmp_path / "made", fidelity=FIDELITY, **facts)
+    hub = {}
+
+    def upload(self, *, repo_id, folder_path, commit_message):
+        hub[repo_id] = {file.name: file.read_bytes() for file in Path(folder_path).iterdir()}
+        return f"https://hub/{repo_id}"
+
+    def download(repo_id, *, allow_patterns):
+        if repo_id not in hub:
+            raise FileNotFoundError(f"404: {repo_id}")
+        folder = tmp_path / "cache"
+        folder.mkdir()
+        for name in allow_patterns:
+            (folder / name).write_bytes(hub[repo_id][name])
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda self, repo_id, **settings: None)
+    monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", upload)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    saved = SavedSurrogate.from_pretrained(tmp_path / "made")
+    assert saved.push_to_hub("me/ocr-surrogate") == "https://hub/me/ocr-surrogate"
+    assert sorted(hub["me/ocr-surrogate"]) == ["README.md", "config.json", "fidelity.json", "model.safetensors"]
+    again = SavedSurrogate.from_pretrained("me/ocr-surrogate")
+    assert again.fidelity == FIDELITY
+    assert again.config == {**saved.config, "labels": []}
+    for name, value in saved.surrogate.state_dict().items():
+        assert torch.equal(value, again.surrogate.state_dict()[name]), name
+    card = hub["me/ocr-surrogate"]["README.md"].decode()
+    for fact in ("`ocr`", "MIT (RapidOCR)", "`tiny`, `other`", "0.800", "0.700 to 0.900", "0.950"):
+        assert fact in card
+    with pytest.raises(SurrogateFolderError, match=r"nobody/nothing: no such folder, and the hub does not give it \(404"):
+        load_surrogate("nobody/nothing")
+
+
 def test_a_bad_folder_says_what_is_wrong(generator, tmp_path):
     with pytest.raises(SurrogateFolderError, match=r"config.json is missing"):
         load_surrogate(tmp_path)
     save_surrogate(untrained(generator, "encoder"), tmp_path, fidelity=FIDELITY, **FACTS)
+    fidelity = (tmp_path / "fidelity.json").rename(tmp_path / "elsewhere")
+    with pytest.raises(SurrogateFolderError, match=r"fidelity.json is missing"):
+        load_surrogate(tmp_path)
+    fidelity.rename(tmp_path / "fidelity.json")
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:1000])
     with pytest.raises(SurrogateFolderError, match="damaged"):

@@ -43,7 +43,13 @@ def untrained(generator: SDXLGenerator, backbone: str = "encoder", **settings: o
 
 def build_folder(folder: Path, generator: SDXLGenerator, *, reward: str, name: str) -> Path:
     """Save one, with the facts a real run notes down; `name` is how its generator is loaded."""
-    facts = {"reward": reward, "generator": name, "margin": 0.2, "labels": [], "distill": DistillConfig().as_dict()}
+    facts = {
+        "reward": reward,
+        "generator": name,
+        "margin": 0.2,
+        "labels": [],
+        "distill": DistillConfig().settled(perceives=False).as_dict(),
+    }
     save_surrogate(untrained(generator), folder, fidelity=FIDELITY, **facts)
     return folder
 

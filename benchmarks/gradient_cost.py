@@ -1,0 +1,183 @@
+"""What one reward gradient costs at SDXL's true shape: through a latent surrogate, or through the VAE decoder and a ViT.
+
+    python -m benchmarks.gradient_cost --sizes 512 1024 --batch-size 1          # on a GPU if there is one
+    python -m benchmarks.gradient_cost --sizes 256 --device cpu                 # fits into 24 GB
+
+Random weights: neither time nor memory depends on the values. Every case runs in a process of its own, and its peak memory is
+the device's (CPU: the process's largest resident set), weights included. The gradient is that of the score to the latents, as
+in fine-tuning; no weight takes one. `pixels` is what ReFL or DRaFT pay: the decoder, then a ViT-L/16 as ImageReward's.
+Needs torch, diffusers and timm alone, beside this repository; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from cli.output import note, print_table
+from reward_zoo.devices import pick_device
+
+CASES = ("pixels", "full", "encoder", "latent-cnn", "latent-vit")
+VAE = {
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "block_out_channels": [128, 256, 512, 512],
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+}
+REPEATS = 3
+
+
+def build(case: str, size: int, device: torch.device, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Latents (B×4×h×w) → scores (B,)."""
+    from surrogate.heads.conv import ConvHead
+    from surrogate.model import Part, Surrogate
+    from surrogate.types import LatentSpace, TextConditioning
+
+    if case == "pixels":
+        return _through_pixels(device, dtype)
+    side = size // 8
+    backbone = _backbone(case, side)
+    head = ConvHead(backbone.channels)
+    space = LatentSpace(4, side, side, 0.13025)
+    surrogate = Surrogate(backbone, [head], parts=[Part("r", 0.0, 1.0)], latent_space=space, score_time=0)
+    alphas = backbone.alphas_cumprod.clone()
+    surrogate.to_empty(device=device) if case in ("full", "encoder") else surrogate.to(device)
+    _fill(surrogate, dtype)
+    backbone.alphas_cumprod = alphas.to(device)
+    told = {"prompt_embeds": (77, 2048), "pooled": (1280,), "time_ids": (6,)}
+
+    def score(latents: torch.Tensor) -> torch.Tensor:
+        made = {name: torch.full((len(latents), *shape), 0.1, device=device) for name, shape in told.items()}
+        return surrogate.score(latents, TextConditioning(**made, prompts=("a",) * len(latents)))
+
+    return score
+
+
+def _backbone(case: str, side: int) -> torch.nn.Module:
+    from surrogate.backbones.checkpoints import SDXL, empty_unet
+    from surrogate.backbones.latent_cnn import LatentCNN
+    from surrogate.backbones.latent_vit import LatentViT
+    from surrogate.backbones.sdxl import SDXLBackbone
+
+    schedule = {"alphas_cumprod": torch.linspace(0.999, 0.005, 1000)}
+    if case == "latent-cnn":
+        return LatentCNN(**schedule, in_channels=4, rows=side)
+    if case == "latent-vit":
+        return LatentViT(**schedule, in_channels=4, height=side, width=side, text_width=2048)
+    return SDXLBackbone(empty_unet(SDXL, case), depth=case, **schedule, prediction_type="epsilon", owned=True)
+
+
+def _through_pixels(device: torch.device, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    import timm
+    from diffusers import AutoencoderKL
+
+    from reward_zoo.preprocessing import resize
+
+    vae = AutoencoderKL(**VAE)
+    vae.encoder = vae.quant_conv = None
+    tower = timm.create_model("vit_large_patch16_224", pretrained=False, num_classes=1)
+    for module in (vae, tower):
+        module.to(device).eval()
+        _fill(module, dtype)
+    return lambda latents: tower(resize((vae.decode(latents / 0.13025).sample / 2 + 0.5).clamp(0, 1), 224, 224))[:, 0]
+
+
+@torch.no_grad()
+def _fill(module: torch.nn.Module, dtype: torch.dtype) -> None:
+    module.requires_grad_(False).to(dtype)
+    for parameter in module.parameters():
+        parameter.uniform_(-0.02, 0.02)
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer.fill_(0.5)
+
+
+def measure(case: str, size: int, batch_size: int, device: torch.device) -> dict[str, float | str | int]:
+    """Seconds of one gradient (the median of three, after one that does not count) and gigabytes at the peak."""
+    dtype = torch.bfloat16
+    score, seconds = build(case, size, device, dtype), []
+    for number in range(1 + REPEATS):
+        latents = torch.randn(batch_size, 4, size // 8, size // 8, device=device).requires_grad_(True)
+        _synchronise(device)
+        began = time.perf_counter()
+        with torch.autocast(device.type, dtype):
+            total = score(latents.to(dtype) if case == "pixels" else latents).float().sum()
+        (gradient,) = torch.autograd.grad(total, latents)
+        _synchronise(device)
+        if number:
+            seconds.append(time.perf_counter() - began)
+    if gradient.shape != latents.shape:
+        raise RuntimeError(f"{case}: a gradient of shape {tuple(gradient.shape)}")
+    peak = (
+        torch.cuda.max_memory_allocated()
+        if device.type == "cuda"
+        else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    )
+    return {
+        **{"case": case, "size": size, "batch_size": batch_size, "device": device.type},
+        **{"seconds": sorted(seconds)[REPEATS // 2], "gigabytes": peak / 2**30},
+    }
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Measure every case in a process of its own, and print ratios to `pixels`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024])
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # one case, in this process
+    given = parser.parse_args()
+    device = pick_device(given.device)
+    if given.alone:
+        print(json.dumps(measure(given.cases[0], given.sizes[0], given.batch_size, device)))
+        return
+    found = []
+    for size in given.sizes:
+        for case in given.cases:
+            note(f"{case} at {size}²")
+            command = [sys.executable, "-m", "benchmarks.gradient_cost", "--alone", "--cases", case, "--sizes", str(size)]
+            command += ["--batch-size", str(given.batch_size), "--device", str(device)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+            if done.returncode:
+                note(f"failed ({done.returncode}): {(done.stderr.strip().splitlines() or ['killed: out of memory?'])[-1]}")
+                continue
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+    if given.json:
+        print(json.dumps(found, indent=2))
+        return
+    base = {row["size"]: row for row in found if row["case"] == "pixels"}
+    rows = [
+        (
+            f"{row['size']}²",
+            row["case"],
+            f"{row['seconds']:.2f} s",
+            f"{row['gigabytes']:.2f} GB",
+            *(
+                f"{base[row['size']][name] / row[name]:.2f} x" if row["size"] in base else ""
+                for name in ("seconds", "gigabytes")
+            ),
+        )
+        for row in found
+    ]
+    print_table(("size", "gradient through", "time", "peak memory", "times faster", "times smaller"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Where networks run: the machine's accelerator if it has one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reward_zoo.errors import SpecError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA or Apple's MPS where there is one, else the CPU.
+
+    Raises:
+        SpecError: no such device, or not on this machine.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, available in there.items() if available))
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SpecError(f"--device {name}: no such device; give auto, cpu, cuda, cuda:1 or mps") from error
+    if not there.get(device.type, False) or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        found = ", ".join(kind for kind, available in there.items() if available)
+        raise SpecError(f"--device {name}: this machine has none; give auto, or one of {found}")
+    return device

@@ -1,0 +1,91 @@
+"""The loss of one batch: scores by pairs and by value, letters where a head reads, each look through fresh noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from surrogate.config import DistillConfig
+from surrogate.hindsight import Hindsight
+from surrogate.losses import LOSSES
+from surrogate.model import Surrogate
+from surrogate.sampling import ConditioningTable, LabelledLatents
+from surrogate.team import ALONE, Team
+
+
+def surrogate_loss(
+    surrogate: Surrogate,
+    batch: LabelledLatents,
+    table: ConditioningTable,
+    config: DistillConfig,
+    *,
+    rng: torch.Generator,
+    hindsight: Hindsight | None = None,
+    model: nn.Module | None = None,
+    team: Team = ALONE,
+) -> torch.Tensor:
+    """The sum of the configured losses on one batch, seen through fresh noise at random small times.
+
+    With hindsight, the same losses are added over groups of one picture under its own and other prompts. Heads that read
+    also learn what the reward perceived. In a team, `model` is the surrogate as `Team.prepare` gave it back; each process
+    looks at its share of the batch, and the mean of their losses is the whole batch's.
+    """
+    count, device = len(batch), surrogate.device
+    times = torch.randint(0, config.max_time, (count,), generator=rng)
+    noise = torch.randn(batch.latents.shape, generator=rng)
+    again, prompts, scores = hindsight.draw(batch, rng) if hindsight else ([], [], [])
+    pictures = torch.tensor([*range(count), *again])  # of each prediction
+    shares = team.shares(count)
+    places = [torch.nonzero(torch.isin(pictures, share))[:, 0] for share in shares]
+    share, place = shares[team.rank], places[team.rank]
+    more = [prompts[number - count] for number in place[len(share) :].tolist()]
+    seen = (value[share].to(device) for value in (batch.latents, times, noise))
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+        known = batch.groups[share]
+        conditioning = table[known].with_words(more) if surrogate.blind else table.with_passing(known, more)
+        latents, *rest = seen
+        looks, mine = (model or surrogate)(latents, conditioning, *rest, pictures[place] - share[0])
+        perception = _perception(surrogate, looks, batch.rows(share), config.label_smoothing)
+    predictions = team.together(mine, places).cpu()  # a few hundred numbers, compared where their labels are
+    return perception * (team.count * len(share) / count) + _score_losses(
+        surrogate, predictions, batch, pictures, scores, config
+    )
+
+
+def _score_losses(
+    surrogate: Surrogate,
+    predictions: torch.Tensor,
+    batch: LabelledLatents,
+    pictures: torch.Tensor,
+    scores: list[float],
+    config: DistillConfig,
+) -> torch.Tensor:
+    """Losses of predictions (parts×members×N) of the batch's rows and, behind them, of `pictures` seen again with `scores`."""
+    count, total = len(batch), torch.zeros(())
+    groups = batch.groups * (1 + int(batch.stages.max())) + batch.stages if config.stages_apart else batch.groups
+    for number, part in enumerate(surrogate.parts):
+        given = (batch.parts[:, number] - part.mean) / part.spread
+        other = torch.cat([given, (torch.tensor(scores) - part.mean) / part.spread])
+        for member in range(surrogate.members):
+            found = predictions[number, member]
+            mine = _of_member(batch.groups, member, surrogate.members)
+            losses = [LOSSES[name](found[:count][mine], given[mine], groups[mine]) for name in config.losses]
+            if scores:
+                mine = mine[pictures]
+                losses += [LOSSES[name](found[mine], other[mine], pictures[mine]) for name in config.losses]
+            total = total + sum(losses) / surrogate.members
+    return total
+
+
+def _perception(
+    surrogate: Surrogate, looks: list[torch.Tensor], batch: LabelledLatents, smoothing: float
+) -> torch.Tensor | float:
+    """Mean loss of the heads that read; 0 without one."""
+    readers = [pair for pair in zip(surrogate.heads, looks, strict=True) if pair[0].kind == "reading"]
+    losses = [head.perception_loss(look, batch.perceived, smoothing=smoothing) for head, look in readers]
+    return sum(losses) / max(1, len(losses))
+
+
+def _of_member(groups: torch.Tensor, member: int, members: int) -> torch.Tensor:
+    """Rows that a member of an ensemble learns from: two thirds of the prompts, another third missing for each."""
+    return torch.ones_like(groups, dtype=torch.bool) if members == 1 else (groups + member) % 3 != 0
