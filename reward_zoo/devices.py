@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from reward_zoo.errors import SpecError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA or Apple's MPS where there is one, else the CPU.
+    """`auto` is CUDA (of several processes, each its own) or Apple's MPS where there is one, else the CPU.
 
     Raises:
         SpecError: no such device, or not on this machine.
@@ -20,7 +21,8 @@ def pick_device(name: str = "auto") -> torch.device:
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, available in there.items() if available))
+        kind = next(kind for kind, available in there.items() if available)
+        return torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device(kind)
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -1,0 +1,140 @@
+"""Half the labels? Labelling the samples a surrogate is unsure of, against labelling any.
+
+    python -m benchmarks.active_labels --work runs/surrogates --seeds 3
+
+`ocr` on `tiny-signs`. A first reader learns from --first labels of random prompts. Then --more labels are added of the prompts
+that are left: at random (`uniform`), or those with samples it reads least surely (`unsure`: mean entropy of its letters), and a
+reader is trained anew on all. A third line adds so many random labels that the unsure ones are 0.6 of them. All are judged on
+the same rollouts of test words. The pool is the store that benchmarks.surrogates labels.
+
+One JSON line a training in benchmarks/results/active_labels.jsonl; what is there is not run again. `--table` prints the means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import reward_zoo
+from benchmarks.surrogates import LABELS, labels, rollouts
+from cli.output import note, print_table
+from finetune.generators.pipeline import SDXLGenerator, load_generator
+from surrogate.config import DistillConfig
+from surrogate.distillation import train_surrogate
+from surrogate.evaluation import order
+from surrogate.hindsight import hindsight_of
+from surrogate.model import Surrogate
+from surrogate.sampling import ConditioningTable, LabelledLatents, split_by_prompt
+from surrogate.seeding import stream
+
+RESULTS = Path(__file__).parent / "results" / "active_labels.jsonl"
+STEPS = 600
+SHARE = 0.6
+
+
+@torch.no_grad()
+def doubt(generator: SDXLGenerator, surrogate: Surrogate, data: LabelledLatents, *, batch_size: int = 192) -> torch.Tensor:
+    """Mean entropy of the letters read off each latent, (N,)."""
+    table, found = ConditioningTable(generator, data.prompts), []
+    surrogate.eval()
+    for rows in torch.arange(len(data)).split(batch_size):
+        latents = data.latents[rows]
+        times = torch.zeros(len(rows), dtype=torch.long)
+        (look,) = surrogate.looks(surrogate.features(latents, table[data.groups[rows]], times, torch.zeros_like(latents)))
+        found.append(-(look.exp() * look).sum(-1).mean(-1))
+    return torch.cat(found)
+
+
+def of_prompts(data: LabelledLatents, prompts: list[int]) -> LabelledLatents:
+    """The rows of some prompts."""
+    return data.rows(torch.isin(data.groups, torch.tensor(prompts)))
+
+
+def one_seed(seed: int, work: Path, samples: int, first: int, more: int) -> Iterator[dict[str, Any]]:
+    """Results of one seed, one training after the other."""
+    generator, reward = load_generator("tiny-signs", "cpu"), reward_zoo.load("ocr")
+    pool, held_out = split_by_prompt(labels(work, generator, reward, samples, LABELS), 0.12, stream(seed, "split"))
+    held_out = held_out.rows(held_out.stages <= 2)
+    test, _ = rollouts(work, "test", generator, reward)
+    config = DistillConfig(seed=seed, steps=STEPS)
+
+    def train(data: LabelledLatents) -> tuple[Surrogate, dict[str, Any]]:
+        hindsight = hindsight_of(reward, config.hindsight)
+        surrogate = train_surrogate(generator, data, held_out, config, margin=0.2, hindsight=hindsight).surrogate
+        found = order(generator, surrogate, test, 0.2)
+        return surrogate, {
+            "seed": seed,
+            "labels": len(data),
+            "accuracy": found["pairwise"]["accuracy"],
+            "spearman": found["spearman"],
+        }
+
+    a_prompt = 3 * LABELS["noises"]
+    names = pool.groups.unique()
+    names = names[torch.randperm(len(names), generator=stream(seed, "order"))].tolist()
+    start, rest = names[: first // a_prompt], names[first // a_prompt :]
+    surrogate, found = train(of_prompts(pool, start))
+    yield {"choice": "first", **found}
+    left = of_prompts(pool, rest)
+    entropy = doubt(generator, surrogate, left)
+    mean = {name: entropy[left.groups == name].mean().item() for name in rest}
+    unsure = sorted(rest, key=lambda name: -mean[name])
+    count = more // a_prompt
+    yield {"choice": "unsure", **train(of_prompts(pool, start + unsure[:count]))[1]}
+    yield {"choice": "uniform", **train(of_prompts(pool, start + rest[:count]))[1]}
+    larger = round((first + more) / SHARE) // a_prompt
+    yield {"choice": "uniform", **train(of_prompts(pool, names[:larger]))[1]}
+
+
+def known() -> list[dict[str, Any]]:
+    """Results that are there."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def main() -> None:
+    """Run what is missing, or print what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=10_080, help="labels in the pool")
+    parser.add_argument("--first", type=int, default=1_200)
+    parser.add_argument("--more", type=int, default=2_400)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("runs/surrogates"))
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    if not given.table:
+        given.work.mkdir(parents=True, exist_ok=True)
+        RESULTS.parent.mkdir(exist_ok=True)
+        for seed in range(given.seeds):
+            if seed in {row["seed"] for row in known()}:
+                continue
+            found = []
+            for row in one_seed(seed, given.work, given.samples, given.first, given.more):
+                note(json.dumps(row))
+                found.append(json.dumps(row))
+            with RESULTS.open("a") as file:
+                file.write("\n".join(found) + "\n")
+    rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in known():
+        rows.setdefault((row["choice"], row["labels"]), []).append(row)
+    print_table(
+        ("labels chosen", "labels", "seeds", "accuracy", "Spearman"),
+        [
+            (
+                choice,
+                f"{count:,}",
+                str(len(found)),
+                *(f"{np.mean([row[name] for row in found]):.3f}" for name in ("accuracy", "spearman")),
+            )
+            for (choice, count), found in sorted(rows.items(), key=lambda item: item[0][1])
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
