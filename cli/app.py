@@ -146,6 +146,9 @@ def distill(
     score_time: Annotated[int, typer.Option(help="Noise level at which the surrogate is asked.")] = DistillConfig.score_time,
     bf16: Annotated[bool, typer.Option("--bf16/--no-bf16", help="Run the network in bfloat16.")] = True,
     gradient_checkpointing: Annotated[bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Of several processes, each holds a piece of the weights (FSDP), not all of them.")
+    ] = False,
     compile_backbone: Annotated[bool, typer.Option("--compile", help="torch.compile the backbone.")] = False,
     hindsight: Annotated[
         float, typer.Option(help="Share of pictures also shown under another prompt, if the reward perceives; 0 is off.")
@@ -189,6 +192,7 @@ def distill(
         data=data or [],
         out=out,
         settings={**settings, "extra_steps": extra_steps, "hindsight": hindsight, "seed": seed},
+        shard=shard,
         device=device,
         overwrite=overwrite,
         resume=resume,

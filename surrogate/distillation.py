@@ -87,11 +87,14 @@ def train_surrogate(
     if config.compile:
         surrogate.backbone.compile()
     rate = config.learning_rate or default_learning_rate(surrogate)
-    optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=config.weight_decay)
+
+    def optimizer_of() -> torch.optim.Optimizer:
+        return torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=config.weight_decay)
+
+    model, optimizer = team.prepare(surrogate, optimizer_of)
     best, done = Best(), 0
     if checkpoint and checkpoint.exists():
         done = _go_on(checkpoint, config, surrogate, optimizer, best)
-    model, optimizer = team.prepare(surrogate, optimizer)
     sizes = (config.prompts_per_batch, config.seed)
     batches = prompt_batches(training.groups, *sizes, rows_per_prompt=config.rows_per_prompt, start=done)
     for step in range(done + 1, config.steps + 1):
@@ -106,12 +109,12 @@ def train_surrogate(
             found = held_out_agreement(surrogate, held_out, table, margin, bf16=config.bf16)
             record |= {"accuracy": found["pairwise"]["accuracy"], "spearman": found["spearman"]}
             best.see(found, step, lambda: team.whole_state(model))
-            if checkpoint and team.leads and not team.shards:
+            if checkpoint and team.leads and not team.sharded:
                 state = {"surrogate": surrogate.state_dict(), "optimizer": optimizer.state_dict()}
                 save_checkpoint(checkpoint, config.as_dict(), {"step": step, **state, "best": asdict(best)})
         if team.leads:
             report(record)
-    if team.shards:
+    if team.sharded:
         surrogate = build_surrogate(generator, training, config)  # the trained one is in pieces
     if best.state:  # sharded weights are gathered in the process that leads alone
         surrogate.load_state_dict(best.state)
@@ -163,8 +166,8 @@ def _train_once(
     rng = stream(config.seed, "distill", step)
     loss = surrogate_loss(surrogate, batch, table, config, rng=rng, hindsight=hindsight, model=model, team=team)
     optimizer.zero_grad()
-    team.backward(loss)
-    team.clip([parameter for parameter in model.parameters() if parameter.requires_grad], 1.0)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(surrogate.trained_parameters(), 1.0)
     optimizer.step()
     return team.mean(loss)
 

@@ -6,7 +6,8 @@ SurrogateError
 ├── BackboneError         a backbone is unknown, cannot be loaded, or cannot do what is asked of it
 ├── LatentSpaceError      generator and surrogate do not share a latent space
 ├── LabelError            the labels cannot teach anything: all tied, or mostly invalid
-└── ResumeError           a run that cannot be gone on with
+├── ResumeError           a run that cannot be gone on with
+└── TeamError             processes that cannot train together as asked
 """
 
 from __future__ import annotations
@@ -40,3 +41,7 @@ class LabelError(SurrogateError):
 
 class ResumeError(SurrogateError):
     """A run that cannot be gone on with."""
+
+
+class TeamError(SurrogateError):
+    """Processes that cannot train together as asked."""

@@ -1,4 +1,4 @@
-"""The processes that train one surrogate together: one by default, several under `accelerate launch`.
+"""The processes that train one surrogate together: one by default, several under `accelerate launch` or `torchrun`.
 
 Every process draws the same global batch from the same streams, looks at its share of the rows, and compares the scores of
 all of them, so that the result is that of one process up to the order of sums: the losses weigh pairs across the whole batch,
@@ -8,7 +8,7 @@ and a mean of two halves' losses would be another loss.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,43 +16,59 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from surrogate.errors import TeamError
+
+SHARDED = ("BasicTransformerBlock", "ResnetBlock2D", "TransformerEncoderLayer")  # diffusers' and torch's
+
 
 @dataclass
 class Team:
-    """`count` processes, of which this is number `rank`; `accelerator` is accelerate's, None for one process."""
+    """`count` processes, of which this is number `rank`.
+
+    Each holds the whole model (DDP, by accelerate), or with `sharded` a piece of it (FSDP2).
+    """
 
     count: int = 1
     rank: int = 0
+    sharded: bool = False
     accelerator: Any = None
 
     @classmethod
-    def gather(cls) -> Team:
-        """The processes that were launched together."""
+    def gather(cls, *, sharded: bool = False) -> Team:
+        """The processes that were launched together.
+
+        Raises:
+            TeamError: `sharded`, and there is one process alone.
+        """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            if sharded:
+                raise TeamError(
+                    "--shard spreads weights over several processes, and this is one; start them by accelerate launch"
+                )
             return cls()
         from accelerate import Accelerator
 
         accelerator = Accelerator()
-        return cls(accelerator.num_processes, accelerator.process_index, accelerator)
+        return cls(accelerator.num_processes, accelerator.process_index, sharded, accelerator)
 
     @property
     def leads(self) -> bool:
         """Whether this process writes and reports."""
         return self.rank == 0
 
-    @property
-    def shards(self) -> bool:
-        """Whether each process holds a piece of the weights alone (FSDP)."""
-        return self.accelerator is not None and str(self.accelerator.distributed_type).endswith("FSDP")
-
     def wait(self) -> None:
         """Until all processes are here."""
         if self.accelerator:
             self.accelerator.wait_for_everyone()
 
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """The model and its optimizer as accelerate was configured to spread them: DDP, or FSDP."""
-        return self.accelerator.prepare(model, optimizer) if self.accelerator else (model, optimizer)
+    def prepare(
+        self, model: nn.Module, optimizer: Callable[[], torch.optim.Optimizer]
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The model, spread over the processes, and its optimizer (made once the weights are where they stay)."""
+        if self.sharded:
+            _shard(model, self.count)
+            return model, optimizer()
+        return self.accelerator.prepare(model, optimizer()) if self.accelerator else (model, optimizer())
 
     def shares(self, count: int) -> list[torch.Tensor]:
         """Each process's row numbers, of `count`."""
@@ -83,19 +99,26 @@ class Team:
         torch.distributed.all_reduce(total)
         return total.item() / self.count
 
-    def backward(self, loss: torch.Tensor) -> None:
-        """Gradients, averaged over the processes."""
-        self.accelerator.backward(loss) if self.accelerator else loss.backward()
-
-    def clip(self, parameters: list[nn.Parameter], largest: float) -> None:
-        """Bring the norm of the whole gradient down to `largest`."""
-        clip = self.accelerator.clip_grad_norm_ if self.accelerator else nn.utils.clip_grad_norm_
-        clip(parameters, largest)
-
     def whole_state(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """A copy of all weights, in the process that leads (elsewhere, where they are sharded, it may be empty)."""
-        state = self.accelerator.get_state_dict(model) if self.accelerator else model.state_dict()
+        """A copy of all weights; where they are sharded, in the process that leads alone."""
+        if self.sharded:
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+            return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        state = self.accelerator.unwrap_model(model).state_dict() if self.accelerator else model.state_dict()
         return {name: value.clone() for name, value in state.items()}
 
 
 ALONE = Team()
+
+
+def _shard(model: nn.Module, count: int) -> None:
+    """FSDP2: the UNet's blocks one by one, so that no more than one is whole at a time, then what is left."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model.to(memory_format=torch.contiguous_format)  # FSDP takes no other
+    mesh = init_device_mesh(model.device.type, (count,))
+    for block in [block for block in model.modules() if type(block).__name__ in SHARDED]:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)

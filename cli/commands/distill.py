@@ -60,6 +60,7 @@ def distill(
     data: list[Path],
     out: Path | None,
     settings: dict[str, Any],
+    shard: bool,
     device: str,
     overwrite: bool,
     resume: bool,
@@ -90,7 +91,7 @@ def distill(
     texts = [] if stores else _prompts(prompts, generator)
     pictures = captioned(images) if images else []
     scorer, loaded = reward_zoo.load(reward), load_generator(generator, device)
-    team = Team.gather()
+    team = Team.gather(sharded=shard)
     with open_run(out, overwrite=overwrite, resume=resume) if team.leads else nullcontext(Bystander(out)) as run:
         given = {"reward": reward, "generator": generator, "prompts": prompts, "images": _text(images)}
         given["data"] = [str(path) for path in data]

@@ -1,4 +1,4 @@
-"""Train a small surrogate in as many processes as were launched: python -m tests.surrogate.team_training PIPELINE OUT JSON."""
+"""Train a small surrogate in all processes launched: python -m tests.surrogate.team_training PIPELINE OUT SETTINGS KIND."""
 
 import json
 import sys
@@ -57,5 +57,5 @@ def save(generator, out, settings, team):
 if __name__ == "__main__":
     from finetune.generators.pipeline import load_generator
 
-    pipeline, out, settings = sys.argv[1:]
-    save(load_generator(pipeline, "cpu"), Path(out), json.loads(settings), Team.gather())
+    pipeline, out, settings, shard = sys.argv[1:]
+    save(load_generator(pipeline, "cpu"), Path(out), json.loads(settings), Team.gather(sharded=shard == "shard"))

@@ -12,6 +12,7 @@ import torch
 from surrogate.building import build_surrogate
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
+from surrogate.errors import LabelError, TeamError
 from surrogate.folder import load_surrogate
 from surrogate.team import Team
 from tests.surrogate.team_training import SIZES, labels, save
@@ -19,14 +20,13 @@ from tests.surrogate.team_training import SIZES, labels, save
 SETTINGS = {
     "unet": {"backbone": "encoder", "bf16": False},
     "lora": {"backbone": "full", "tune": "lora", "lora_rank": 2, "bf16": False},
-    "reader": {"backbone": "latent-cnn", "bf16": False},
 }
 
 
-def launch(folder, tiny_sdxl, name):
+def launch(folder, tiny_sdxl, name, kind):
     """Two processes on the CPU (gloo), as torchrun starts them; accelerate launch does the same on GPUs."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
-    command += ["-m", "tests.surrogate.team_training", str(tiny_sdxl), str(folder), json.dumps(SETTINGS[name])]
+    command += ["-m", "tests.surrogate.team_training", str(tiny_sdxl), str(folder), json.dumps(SETTINGS[name]), kind]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -44,10 +44,10 @@ def moved(surrogate, start):
     return torch.cat([(state[name] - value).flatten() for name, value in start.items() if value.is_floating_point()])
 
 
-@pytest.mark.parametrize("name", list(SETTINGS))
-def test_two_processes_train_as_one(generator, tiny_sdxl, tmp_path, name):
+@pytest.mark.parametrize(("name", "kind"), [("unet", "whole"), ("lora", "whole"), ("unet", "shard")])
+def test_two_processes_train_as_one(generator, tiny_sdxl, tmp_path, name, kind):
     save(generator, tmp_path / "one", SETTINGS[name], Team())
-    launch(tmp_path / "two", tiny_sdxl, name)
+    launch(tmp_path / "two", tiny_sdxl, name, kind)
     one, two = (load_surrogate(tmp_path / run) for run in ("one", "two"))
     assert [run.fidelity["processes"] for run in (one, two)] == [1, 2]
     start = build_surrogate(generator, labels()[0], DistillConfig(**SIZES, **SETTINGS[name])).state_dict()
@@ -59,11 +59,14 @@ def test_two_processes_train_as_one(generator, tiny_sdxl, tmp_path, name):
 
 
 def test_more_processes_than_prompts_are_refused(generator):
-    from surrogate.errors import LabelError
-
     config = DistillConfig(prompts_per_batch=2, backbone="encoder")
     with pytest.raises(LabelError, match="--prompts-per-batch 2: fewer than the 3 processes"):
         train_surrogate(generator, *labels(), config, margin=0.2, team=Team(count=3))
+
+
+def test_one_process_has_nobody_to_share_weights_with():
+    with pytest.raises(TeamError, match="--shard spreads weights over several processes"):
+        Team.gather(sharded=True)
 
 
 def test_rows_are_shared_and_put_together():
