@@ -21,6 +21,7 @@ from finetune.evaluation import Evaluation, compare, evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.lora import lora_off, save_lora, set_lora_state
 from finetune.trainer import Trainer
+from reward_zoo.card import READ_TEXT
 from reward_zoo.composite import Composite
 from reward_zoo.loading import absolute_spec
 from surrogate.config import DistillConfig
@@ -113,7 +114,8 @@ def run_training(
 ) -> dict[str, Any]:
     """Train on labels that are there, measure, save: the result of `lasro distill --data`; of a team, only where it leads."""
     began = time.time()
-    data = read_stores(stores, part_names=part_names(reward))
+    reads_text = reward.card.perceives == READ_TEXT
+    data = read_stores(stores, part_names=part_names(reward), reads_text=reads_text)
     config = config.settled(perceives=data.perceives_text)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned

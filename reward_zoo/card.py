@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+READ_TEXT = "the text read off the image"  # what a reward of text perceives
 NEEDS = ("prompt", "target", "metadata", "reference")
 
 

@@ -46,7 +46,7 @@ def predict(
     for rows in torch.arange(len(data)).split(batch_size):
         latents = data.latents[rows].to(surrogate.device)
         with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
-            parts.append(surrogate.score(latents, table[data.groups[rows]]))
+            parts.append(surrogate.score(latents, table.told(surrogate, data.groups[rows])))
     return torch.cat(parts).cpu()
 
 

@@ -41,8 +41,7 @@ def surrogate_loss(
     more = [prompts[number - count] for number in place[len(share) :].tolist()]
     seen = (value[share].to(device) for value in (batch.latents, times, noise))
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
-        known = batch.groups[share]
-        conditioning = table[known].with_words(more) if surrogate.blind else table.with_passing(known, more)
+        conditioning = table.told(surrogate, batch.groups[share], more)
         latents, *rest = seen
         looks, mine = (model or surrogate)(latents, conditioning, *rest, pictures[place] - share[0])
         perception = _perception(surrogate, looks, batch.rows(share), config.label_smoothing)

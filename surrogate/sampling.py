@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from surrogate.latents import StoredLatents
 from surrogate.seeding import stream
 from surrogate.store import LabelledStore
 from surrogate.types import Generator, TextConditioning
+
+if TYPE_CHECKING:
+    from surrogate.model import Surrogate
 
 MOST_HELD_OUT = 512  # prompts: more would cost reward calls for the ceiling and hardly narrow an interval
 
@@ -38,6 +41,7 @@ class LabelledLatents:
     perceived: list[str]
     several: torch.Tensor | None = None
     part_names: tuple[str, ...] = ("reward",)
+    reads_text: bool = True  # whether `perceived` is text in the picture, not a caption or a list of objects
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -62,7 +66,7 @@ class LabelledLatents:
     @property
     def perceives_text(self) -> bool:
         """Whether the reward read text, and the prompts quote the text they want."""
-        return any(self.perceived) and 2 * len(self.wanted_texts()) > len(self.prompts)
+        return self.reads_text and any(self.perceived) and 2 * len(self.wanted_texts()) > len(self.prompts)
 
     def wanted_texts(self) -> list[str]:
         """The texts that prompts quote, of those prompts that do."""
@@ -73,12 +77,13 @@ class LabelledLatents:
         return [self.prompts[group] for group in self.groups.tolist()]
 
 
-def read_stores(stores: Sequence[LabelledStore], *, part_names: Sequence[str] = ()) -> LabelledLatents:
+def read_stores(stores: Sequence[LabelledStore], *, part_names: Sequence[str] = (), reads_text: bool = True) -> LabelledLatents:
     """All valid labels of some stores, which may be of several generators of one latent space.
 
     Args:
         stores: the stores.
         part_names: components to keep as scores of their own, where the reward is made of several.
+        reads_text: whether what the reward perceived is text in the picture.
 
     Raises:
         StoreError: the stores are of several rewards or latent spaces.
@@ -101,6 +106,7 @@ def read_stores(stores: Sequence[LabelledStore], *, part_names: Sequence[str] = 
         groups=torch.from_numpy(groups),
         prompts=prompts,
         perceived=[texts[number] for number in heard.tolist()],
+        reads_text=reads_text,
         **(parts_of(index["components"].to_pylist(), part_names) if part_names else {}),
     )
     data = data.rows(data.scores.isfinite())
@@ -188,7 +194,10 @@ class ConditioningTable:
     def __getitem__(self, groups: torch.Tensor) -> TextConditioning:
         return self.generator.encode([self.prompts[group] for group in groups.tolist()])
 
-    def with_passing(self, groups: torch.Tensor, prompts: Sequence[str]) -> TextConditioning:
-        """Conditioning of table rows, then of prompts that will not be asked for again."""
-        known = self[groups]
-        return TextConditioning.stack([known, self.generator.encode_passing(prompts)]) if prompts else known
+    def told(self, surrogate: Surrogate, groups: torch.Tensor, passing: Sequence[str] = ()) -> TextConditioning:
+        """Conditioning of table rows, then of prompts that come but once; no more of it than a surrogate looks at."""
+        if surrogate.backbone.blind:
+            return TextConditioning.of_words([*(self.prompts[group] for group in groups.tolist()), *passing])
+        if surrogate.blind:
+            return self[groups].with_words(passing)
+        return TextConditioning.stack([self[groups], *([self.generator.encode_passing(passing)] if passing else [])])

@@ -48,6 +48,12 @@ class TextConditioning:
         """The same on a device."""
         return TextConditioning(self.prompt_embeds.to(device), self.pooled.to(device), self.time_ids.to(device), self.prompts)
 
+    @staticmethod
+    def of_words(prompts: Sequence[str]) -> TextConditioning:
+        """Of prompts of which nothing but the words is known: for networks that look at no more."""
+        nothing = torch.zeros(len(prompts), 0)
+        return TextConditioning(nothing, nothing, nothing, tuple(prompts))
+
     def with_words(self, prompts: Sequence[str]) -> TextConditioning:
         """The same with more prompts, of which nothing but the words is known: for heads that look at no more."""
         return TextConditioning(self.prompt_embeds, self.pooled, self.time_ids, (*self.prompts, *prompts))

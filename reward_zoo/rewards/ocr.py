@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from reward_zoo.card import RewardCard, Weights
+from reward_zoo.card import READ_TEXT, RewardCard, Weights
 from reward_zoo.images import to_uint8
 from reward_zoo.prompts import quoted_text, replace_quoted, text_targets
 from reward_zoo.reward import Reward, RewardInputs
@@ -46,7 +46,7 @@ class Ocr(Reward):
             ),
         ),
         extra="ocr-easyocr",
-        perceives="the text read off the image",
+        perceives=READ_TEXT,
         components=("ned", "exact", "flow_grpo", "iou", "confidence"),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reward_zoo.card import RewardCard
+from reward_zoo.card import READ_TEXT, RewardCard
 from reward_zoo.images import to_uint8
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.rewards.ocr import Ocr
@@ -28,7 +28,7 @@ class OcrConfidence(Reward):
         license=Ocr.card.license,
         weights=Ocr.card.weights,
         extra=Ocr.card.extra,
-        perceives="the text read off the image",
+        perceives=READ_TEXT,
         components=("confidence", "area"),
     )
 
@@ -66,7 +66,7 @@ class TextFree(OcrConfidence):
         license=Ocr.card.license,
         weights=Ocr.card.weights,
         extra=Ocr.card.extra,
-        perceives="the text read off the image",
+        perceives=READ_TEXT,
         components=("confidence", "area"),
     )
 

@@ -1,9 +1,11 @@
 """A table of mistakes: each is one line on stderr, exit code 2, and leaves nothing behind."""
 
 import pytest
+from PIL import Image
 from safetensors import SafetensorError
 
 from finetune.generators.pipeline import load_generator
+from surrogate.store import LabelledStore
 from tests.tiny.sdxl import build_sdxl
 from tests.tiny.surrogate import build_folder
 
@@ -31,6 +33,10 @@ def place(tmp_path_factory, tiny_sdxl):
         build_folder(folder / name, generator, reward=f"{folder}/own.py:light", name=str(tiny_sdxl))
     (folder / "damaged" / "model.safetensors").write_bytes(b"x")
     build_sdxl(folder / "wide", latent_channels=8)
+    (folder / "one.txt").write_text("a cat\n")
+    (folder / "pictures").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "pictures" / "nameless.png")
+    LabelledStore.create(folder / "no_labels", generator=str(tiny_sdxl), reward="symmetry", latent_space={})
     return folder
 
 
@@ -43,6 +49,16 @@ MISTAKES = {
     "neither reward nor labels": (["distill"], "give --reward SPEC, or --data"),
     "no labels there": (["distill", "--data", "{place}/exists"], "not a labelled store"),
     "prompts and labels": (["distill", "--data", "{place}/exists", "--prompts", "signs-train"], "exclude each other"),
+    "pictures and labels": (["distill", "--data", "{place}/no_labels", "--images", "{place}/pictures"], "exclude each other"),
+    "pictures without prompts": (
+        [*DISTILL, "--reward", "symmetry", "--images", "{place}/pictures"],
+        "nameless.png has no prompt",
+    ),
+    "empty store": (["distill", "--data", "{place}/no_labels", "--out", "{place}/out"], "the store is empty"),
+    "one prompt": ([*DISTILL, "--reward", "symmetry", "--prompts", "{place}/one.txt", "--out", "{place}/one"], "too few"),
+    "no such device": ([*DISTILL, "--reward", "symmetry", "--device", "gpu"], "--device gpu: no such device"),
+    "weights to share, and nobody": ([*DISTILL, "--reward", "symmetry", "--shard"], "start them by accelerate launch"),
+    "no noise levels": ([*DISTILL, "--reward", "symmetry", "--max-time", "0"], "--max-time 0"),
     "not a number": ([*DISTILL, "--reward", "ocr", "--steps", "many"], "--steps"),
     "unknown reward": ([*DISTILL, "--reward", "orc"], "unknown reward 'orc'; did you mean 'ocr'?"),
     "unknown reward option": ([*DISTILL, "--reward", "ocr:engin=x"], "no option 'engin'; did you mean 'engine'?"),
