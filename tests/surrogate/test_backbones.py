@@ -36,7 +36,7 @@ def unet_folder(generator, tmp_path):
 def look(surrogate, rollout, generator):
     noise = torch.randn(rollout.z2.shape, generator=stream(0, "look"))
     with torch.no_grad():
-        return surrogate.eval()(rollout.z2, generator.encode(rollout.prompts), torch.tensor([50, 50]), noise)
+        return surrogate.eval()(rollout.z2, generator.encode(rollout.prompts), torch.tensor([50, 50]), noise)[1]
 
 
 @pytest.mark.parametrize("depth", ["encoder", "full"])

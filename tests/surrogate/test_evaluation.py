@@ -79,7 +79,7 @@ def test_steps_are_of_the_length_they_say(generator, data):
             return reward_zoo.load("brightness")(images=images)
 
     class Decoder:
-        encode, latents = staticmethod(generator.encode), data.latents
+        encode, latents, device = staticmethod(generator.encode), data.latents, generator.device
 
         @staticmethod
         def decode(latents):
