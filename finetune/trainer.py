@@ -169,8 +169,8 @@ class Trainer:
             "replay": self.adapter.replay.rows,
             "trust": asdict(self.trust),
             "objectives": [asdict(objective) for objective in self.objectives],
-            "numbers": {name: getattr(self, name) for name in _NUMBERS}
-            | {"accuracy": self.adapter.accuracy, "excess": self.adapter.excess},
+            "numbers": {name: getattr(self, name) for name in _NUMBERS},
+            "fresh": [self.adapter.accuracy, self.adapter.excess],
             "best": self.best,
             "calls": [self.meter.calls, self.validation_meter.calls],
         }
