@@ -73,7 +73,6 @@ class Adapter:
         rate = config.adapt_learning_rate or default_learning_rate(surrogate) / 4
         self.optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=distilled.weight_decay)
         self.accuracy = float("nan")  # running pairwise accuracy on fresh samples
-        self.excess = 0.0  # running mean of what the surrogate promises them above their scores, in margins
 
     def step(self, step: int) -> dict[str, float]:
         """One adaptation at generator step `step`; what it measured."""
@@ -93,9 +92,6 @@ class Adapter:
         accuracy = pairwise_accuracy(predictions.numpy(), scores.numpy(), fresh.groups.numpy(), self.margin)
         if accuracy == accuracy:  # not NaN: there were comparable pairs
             self.accuracy = accuracy if self.accuracy != self.accuracy else 0.9 * self.accuracy + 0.1 * accuracy
-        excess = (predictions - scores).nanmean().item() / max(self.margin, 1e-6)
-        if excess == excess:
-            self.excess = 0.8 * self.excess + 0.2 * excess
         self.replay.add(fresh)
         losses = [self._train_once(rng) for _ in range(config.adapt_steps)]
         return {

@@ -4,7 +4,7 @@ The distance is the mean squared difference of x0 to the frozen generator's x0 o
 variance. A fixed weight is no protection (a run can jump out of its reach within a few steps), and a weight that chases
 the distance overshoots and undoes the climb. So the penalty is a wall: its slope grows with the square of the distance,
 at once and without memory; only the wall's height is learnt, slowly, until the distance settles at the band's edge. The
-band itself widens only while the surrogate is right about fresh samples, and narrows when it promises more than they keep.
+band itself widens only while the surrogate is right about fresh samples.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ class TrustRegion:
     pace: float = 0.04  # of the weight: a step at twice the band multiplies it by 2 ** pace
     smallest: float = 5.0
     largest: float = 500.0
-    narrowest: float = 0.0  # the band at the start
 
     def penalty(self, distance: torch.Tensor) -> torch.Tensor:
         """Slope weight · (d / band)²: weight · d³ / (3 band²)."""
@@ -40,14 +39,7 @@ class TrustRegion:
         factor = min(max(distance / self.band, 0.5), 2.0) ** self.pace
         self.weight = min(max(self.weight * factor, self.smallest), self.largest)
 
-    def widen(self, accuracy: float, *, trusted: float, excess: float = 0.0, factor: float = 1.04) -> None:
-        """After an adaptation that found the surrogate `accuracy` right on samples it had not seen.
-
-        `excess` is how much more than they scored it promised them, in margins; above 1 the band narrows, though no
-        further than it began.
-        """
-        self.narrowest = self.narrowest or self.band
-        if excess > 1:
-            self.band = max(self.band / factor, self.narrowest)
-        elif accuracy >= trusted:
+    def widen(self, accuracy: float, *, trusted: float, factor: float = 1.04) -> None:
+        """After an adaptation that found the surrogate `accuracy` right on samples it had not seen."""
+        if accuracy >= trusted:
             self.band = min(self.band * factor, self.band_max)

@@ -85,7 +85,7 @@ class Trainer:
             record = self.generator_step()
             if self.step % self.config.adapt_every == 0:
                 record |= self.adapter.step(self.step)
-                self.trust.widen(self.adapter.accuracy, trusted=self.config.trust_accuracy, excess=self.adapter.excess)
+                self.trust.widen(self.adapter.accuracy, trusted=self.config.trust_accuracy)
             if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                 record |= self._evaluate(record["surrogate_z2"])
                 if checkpoint:
@@ -169,8 +169,7 @@ class Trainer:
             "replay": self.adapter.replay.rows,
             "trust": asdict(self.trust),
             "objectives": [asdict(objective) for objective in self.objectives],
-            "numbers": {name: getattr(self, name) for name in _NUMBERS},
-            "fresh": [self.adapter.accuracy, self.adapter.excess],
+            "numbers": {name: getattr(self, name) for name in _NUMBERS} | {"accuracy": self.adapter.accuracy},
             "best": self.best,
             "calls": [self.meter.calls, self.validation_meter.calls],
         }
@@ -191,7 +190,7 @@ class Trainer:
         self.adapter.replay.rows = state["replay"]
         self.trust = TrustRegion(**state["trust"])
         self.objectives = tuple(NormaliseAndClip(**kept) for kept in state["objectives"])
-        self.adapter.accuracy, self.adapter.excess = state["fresh"]
+        self.adapter.accuracy = state["numbers"].pop("accuracy")
         for name, value in state["numbers"].items():
             setattr(self, name, value)
         self.step, self.best = state["step"], state["best"]

@@ -195,19 +195,6 @@ def test_the_band_widens_only_on_a_trusted_surrogate():
     assert trust.band == 0.11
 
 
-def test_the_band_narrows_when_more_is_promised_than_kept():
-    trust = TrustRegion(band=0.1, band_max=0.2)
-    for _ in range(10):
-        trust.widen(0.9, trusted=0.6, excess=0.9)
-    wide = trust.band
-    assert wide > 0.14
-    trust.widen(0.9, trusted=0.6, excess=1.1)
-    assert 0.1 < trust.band < wide
-    for _ in range(40):
-        trust.widen(0.9, trusted=0.6, excess=2.0)
-    assert trust.band == 0.1  # no narrower than at the start
-
-
 def test_the_average_follows_and_steps_aside():
     parameter = torch.nn.Parameter(torch.zeros(2))
     averaged = AveragedParameters([parameter], decay=0.5)
