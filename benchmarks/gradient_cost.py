@@ -3,9 +3,10 @@
     python -m benchmarks.gradient_cost --sizes 512 1024 --batch-size 1          # on a GPU if there is one
     python -m benchmarks.gradient_cost --sizes 256 --device cpu                 # fits into 24 GB
 
-Random weights: neither time nor memory depends on the values. Every case runs in a process of its own, and its peak memory is
-the device's (CPU: the process's largest resident set), weights included. The gradient is that of the score to the latents, as
-in fine-tuning; no weight takes one. `pixels` is what ReFL or DRaFT pay: the decoder, then a ViT-L/16 as ImageReward's.
+Random float32 weights under bfloat16 autocast: neither time nor memory depends on the values. Every case runs in a process of
+its own, and its peak memory is the device's (CPU: the process's largest resident set), weights included. The gradient is that of
+the score to the latents, as in fine-tuning; no weight takes one. `pixels` is what ReFL or DRaFT pay: the decoder, then a
+ViT-L/16 as ImageReward's.
 Needs torch, diffusers and timm alone, beside this repository; nothing is fetched.
 """
 
@@ -37,14 +38,14 @@ VAE = {
 REPEATS = 3
 
 
-def build(case: str, size: int, device: torch.device, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+def build(case: str, size: int, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
     """Latents (B×4×h×w) → scores (B,)."""
     from surrogate.heads.conv import ConvHead
     from surrogate.model import Part, Surrogate
     from surrogate.types import LatentSpace, TextConditioning
 
     if case == "pixels":
-        return _through_pixels(device, dtype)
+        return _through_pixels(device)
     side = size // 8
     backbone = _backbone(case, side)
     head = ConvHead(backbone.channels)
@@ -52,7 +53,7 @@ def build(case: str, size: int, device: torch.device, dtype: torch.dtype) -> Cal
     surrogate = Surrogate(backbone, [head], parts=[Part("r", 0.0, 1.0)], latent_space=space, score_time=0)
     alphas = backbone.alphas_cumprod.clone()
     surrogate.to_empty(device=device) if case in ("full", "encoder") else surrogate.to(device)
-    _fill(surrogate, dtype)
+    _fill(surrogate)
     backbone.alphas_cumprod = alphas.to(device)
     told = {"prompt_embeds": (77, 2048), "pooled": (1280,), "time_ids": (6,)}
 
@@ -77,7 +78,7 @@ def _backbone(case: str, side: int) -> torch.nn.Module:
     return SDXLBackbone(empty_unet(SDXL, case), depth=case, **schedule, prediction_type="epsilon", owned=True)
 
 
-def _through_pixels(device: torch.device, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+def _through_pixels(device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
     import timm
     from diffusers import AutoencoderKL
 
@@ -88,13 +89,18 @@ def _through_pixels(device: torch.device, dtype: torch.dtype) -> Callable[[torch
     tower = timm.create_model("vit_large_patch16_224", pretrained=False, num_classes=1)
     for module in (vae, tower):
         module.to(device).eval()
-        _fill(module, dtype)
-    return lambda latents: tower(resize((vae.decode(latents / 0.13025).sample / 2 + 0.5).clamp(0, 1), 224, 224))[:, 0]
+        _fill(module)
+
+    def score(latents: torch.Tensor) -> torch.Tensor:
+        pixels = (vae.decode(latents / 0.13025).sample.float() / 2 + 0.5).clamp(0, 1)
+        return tower(resize(pixels, 224, 224))[:, 0]
+
+    return score
 
 
 @torch.no_grad()
-def _fill(module: torch.nn.Module, dtype: torch.dtype) -> None:
-    module.requires_grad_(False).to(dtype)
+def _fill(module: torch.nn.Module) -> None:
+    module.requires_grad_(False)
     for parameter in module.parameters():
         parameter.uniform_(-0.02, 0.02)
     for buffer in module.buffers():
@@ -104,14 +110,13 @@ def _fill(module: torch.nn.Module, dtype: torch.dtype) -> None:
 
 def measure(case: str, size: int, batch_size: int, device: torch.device) -> dict[str, float | str | int]:
     """Seconds of one gradient (the median of three, after one that does not count) and gigabytes at the peak."""
-    dtype = torch.bfloat16
-    score, seconds = build(case, size, device, dtype), []
+    score, seconds = build(case, size, device), []
     for number in range(1 + REPEATS):
         latents = torch.randn(batch_size, 4, size // 8, size // 8, device=device).requires_grad_(True)
         _synchronise(device)
         began = time.perf_counter()
-        with torch.autocast(device.type, dtype):
-            total = score(latents.to(dtype) if case == "pixels" else latents).float().sum()
+        with torch.autocast(device.type, torch.bfloat16):
+            total = score(latents).float().sum()
         (gradient,) = torch.autograd.grad(total, latents)
         _synchronise(device)
         if number:
