@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def run_training(
     asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned
     held_out = held_out.rows(asked)
     margin = margin_of(reward, data.scores.std().item())
-    with progress("distil") as bar:
+    with progress("distil") if team.leads else nullcontext() as bar:
 
         def report(record: dict[str, Any]) -> None:
             run.log({"phase": "distill", **record})
