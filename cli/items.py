@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from reward_zoo.errors import ImageError, TableError
 from reward_zoo.images import IMAGE_SUFFIXES, read_image
 from reward_zoo.prompts import broadcast
-from reward_zoo.tables import TABLE_SUFFIXES, column, read_table
+from reward_zoo.tables import PROMPT_COLUMNS, TABLE_SUFFIXES, column, read_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -142,7 +142,7 @@ def _from_table(path: Path) -> list[Item]:
     return [
         Item(
             image=path.parent / image,
-            prompt=_text(row, "prompt", "caption", "text"),
+            prompt=_text(row, *PROMPT_COLUMNS),
             target=_text(row, "target"),
             metadata=_metadata(row.get("metadata"), path),
             reference=path.parent / row["reference"] if row.get("reference") else None,

@@ -76,7 +76,8 @@ def run_label(
     space = generator.latent_space.as_dict()
     store = LabelledStore.create(folder, generator=generator.name, reward=absolute_spec(spec), latent_space=space)
     meter, jobs = RewardMeter(reward), label_jobs(prompts, config, [prompt for _, prompt in pictures])
-    label_images(generator, meter, pictures, store, batch_size=config.label_batch_size)
+    if pictures:
+        label_images(generator, meter, pictures, store, batch_size=config.label_batch_size)
     with progress("label") as bar:
         label(generator, meter, jobs, store, batch_size=config.label_batch_size, extra_steps=config.extra_steps, progress=bar)
     return store, meter.calls

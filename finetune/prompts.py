@@ -8,10 +8,9 @@ from pathlib import Path
 
 from finetune.errors import PromptError
 from finetune.generators.preset import Preset
-from reward_zoo.errors import did_you_mean
-from reward_zoo.tables import TABLE_SUFFIXES, column, read_table
+from reward_zoo.errors import did_you_mean, first_line
+from reward_zoo.tables import PROMPT_COLUMNS, TABLE_SUFFIXES, column, read_table
 
-COLUMNS = ("prompt", "caption", "text")
 _DATASET_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 _FOLDER = Path(__file__).parent / "generators" / "tiny_signs" / "prompts"
 
@@ -37,7 +36,7 @@ def load_prompts(name: str) -> list[str]:
     if not path.is_file():
         raise PromptError(f"prompts {name!r}: no such prompt set or file; {did_you_mean(name, built_in_sets())}")
     if path.suffix.lower() in TABLE_SUFFIXES:
-        return _distinct([str(prompt) for prompt in column(read_table(path), COLUMNS, path)], name)
+        return _distinct([str(prompt) for prompt in column(read_table(path), PROMPT_COLUMNS, path)], name)
     return _distinct(_lines(path, name), name)
 
 
@@ -60,16 +59,16 @@ def _from_hub(name: str) -> list[str]:
     try:
         rows = datasets.load_dataset(dataset, split=split or "train", streaming=True)
         columns = rows.column_names or list(next(iter(rows)))
-        found = next((column for column in COLUMNS if column in columns), None)
+        found = next((column for column in PROMPT_COLUMNS if column in columns), None)
         if found is None:
             raise PromptError(
-                f"prompts {name!r}: the dataset has no column {' or '.join(COLUMNS)}; it has {', '.join(columns)}"
+                f"prompts {name!r}: the dataset has no column {' or '.join(PROMPT_COLUMNS)}; it has {', '.join(columns)}"
             )
         return [str(row[found]) for row in rows.select_columns([found]) if row[found]]
     except PromptError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise PromptError(f"prompts {name!r}: no such file, and no Hugging Face dataset that can be read ({reason})") from error
 
 

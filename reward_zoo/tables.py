@@ -11,6 +11,7 @@ from typing import Any
 from reward_zoo.errors import TableError, did_you_mean
 
 TABLE_SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
+PROMPT_COLUMNS = ("prompt", "caption", "text")  # whichever comes first
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:

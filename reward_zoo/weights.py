@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from reward_zoo.errors import MissingWeightsError
+from reward_zoo.errors import MissingWeightsError, first_line
 
 FOLDER_VARIABLE = "LASRO_WEIGHTS"
 
@@ -123,7 +123,7 @@ def _placed(repo: str, file: str) -> Path | None:
 def _missing(
     reward: str, repo: str, file: str, error: Exception, *, source: str = "", option: str = "weights"
 ) -> MissingWeightsError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = first_line(error)
     what = source or (f"{repo}: {file}" if file else repo)
     return MissingWeightsError(
         f"{reward}: weights {what} are not on this machine and cannot be fetched ({reason}); "

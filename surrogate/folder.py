@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from reward_zoo.errors import first_line
 from surrogate.backbones.build import rebuild
 from surrogate.backbones.tuning import add_lora, lora_rank_of
 from surrogate.building import head_from
@@ -130,7 +131,7 @@ def _download(repo_id: str) -> Path:
     try:
         return Path(snapshot_download(repo_id, allow_patterns=list(FILES)))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise SurrogateFolderError(
             f"surrogate {repo_id}: no such folder, and the hub does not give it ({reason}); "
             "give the folder that lasro distill wrote, or a hub id"

@@ -15,7 +15,7 @@ from finetune.errors import GeneratorError
 from finetune.generators.preset import Preset, preset_for, presets
 from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times
 from reward_zoo.devices import pick_device
-from reward_zoo.errors import did_you_mean
+from reward_zoo.errors import did_you_mean, first_line
 from surrogate.types import LatentSpace, Rollout, TextConditioning
 
 # Latent positions up to which a CPU uses plain attention: half the time of the fused backward pass on tiny-signs (256).
@@ -53,7 +53,7 @@ def _load_pipeline(name: str, source: str) -> StableDiffusionXLPipeline:
     try:
         return StableDiffusionXLPipeline.from_pretrained(source, variant="fp16" if fp16 else None, add_watermarker=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise GeneratorError(
             f"generator {name}: the pipeline cannot be loaded ({reason}); check the folder, or the network and the hub id"
         ) from error

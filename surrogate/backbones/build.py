@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from reward_zoo.errors import first_line
 from surrogate.backbones.base import Backbone
 from surrogate.backbones.checkpoints import empty_unet, load_unet
 from surrogate.backbones.latent_cnn import LatentCNN
@@ -72,7 +73,7 @@ def _pixel(model: str, generator: Generator, pooled: int) -> PixelTower:
         except OSError:  # no network and nothing in the cache: a tower that starts from nothing
             return PixelTower(**settings, pretrained=False)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise BackboneError(f"--backbone pixel-timm:{model}: {reason}; give a timm model that has feature maps") from error
 
 

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from reward_zoo.errors import first_line
 from surrogate.backbones.sdxl import UP_PATH, Depth, strip_up_path
 from surrogate.errors import BackboneError
 
@@ -47,7 +48,7 @@ def load_unet(source: str, *, depth: Depth, stages: int = 0, template: dict[str,
     except BackboneError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise BackboneError(
             f"--backbone-weights {source}: cannot be loaded ({reason}); give a folder, a hub id, or a .safetensors file"
         ) from error

@@ -21,7 +21,7 @@ PROMPTS = [f'a sign that says "{word}"' for word in WORDS]
 
 
 def labels():
-    """Twelve prompts' worth of noise with made-up scores and readings: (training, held-out)."""
+    """Six prompts' worth of noise with made-up scores and readings: (training, held-out)."""
     rng = stream(0, "team")
     latents, scores = torch.randn(30, 4, 16, 16, generator=rng), torch.rand(30, generator=rng)
     groups = torch.arange(6).repeat(5)

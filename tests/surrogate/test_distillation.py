@@ -33,15 +33,8 @@ def train(generator, data, *, report=lambda record: None, checkpoint=None, **set
 
 
 @pytest.fixture(scope="module")
-def whole(generator_of_module, data):
-    return train(generator_of_module, data)
-
-
-@pytest.fixture(scope="module")
-def generator_of_module(tiny_sdxl):
-    from finetune.generators.pipeline import load_generator
-
-    return load_generator(str(tiny_sdxl))
+def whole(generator, data):
+    return train(generator, data)
 
 
 def test_it_learns_an_order_it_can_see(whole):
@@ -49,7 +42,7 @@ def test_it_learns_an_order_it_can_see(whole):
 
 
 @pytest.mark.parametrize("cut", [1, 5, 6, 13, 24])
-def test_a_training_cut_off_and_gone_on_with_is_the_uninterrupted_one(generator_of_module, data, whole, tmp_path, cut):
+def test_a_training_cut_off_and_gone_on_with_is_the_uninterrupted_one(generator, data, whole, tmp_path, cut):
     checkpoint = tmp_path / "distill.pt"
 
     def report(record):
@@ -57,34 +50,34 @@ def test_a_training_cut_off_and_gone_on_with_is_the_uninterrupted_one(generator_
             raise CutOff
 
     with pytest.raises(CutOff):
-        train(generator_of_module, data, report=report, checkpoint=checkpoint)
+        train(generator, data, report=report, checkpoint=checkpoint)
     assert checkpoint.exists() == (cut > 1)
-    again = train(generator_of_module, data, checkpoint=checkpoint)
+    again = train(generator, data, checkpoint=checkpoint)
     assert (again.held_out, again.step) == (whole.held_out, whole.step)
     for name, value in whole.surrogate.state_dict().items():
         assert torch.equal(value, again.surrogate.state_dict()[name]), name
 
 
-def test_going_on_with_other_settings_is_refused(generator_of_module, data, tmp_path):
+def test_going_on_with_other_settings_is_refused(generator, data, tmp_path):
     checkpoint = tmp_path / "distill.pt"
-    train(generator_of_module, data, checkpoint=checkpoint)
+    train(generator, data, checkpoint=checkpoint)
     with pytest.raises(ResumeError, match=r"weight_decay was 0.05 and is now 0.5; use the old value"):
-        train(generator_of_module, data, checkpoint=checkpoint, weight_decay=0.5)
+        train(generator, data, checkpoint=checkpoint, weight_decay=0.5)
     checkpoint.write_bytes(b"half a checkpoint")
     with pytest.raises(ResumeError, match=r"distill.pt cannot be read"):
-        train(generator_of_module, data, checkpoint=checkpoint)
+        train(generator, data, checkpoint=checkpoint)
 
 
-def test_it_stops_when_nothing_gets_better(generator_of_module, data):
+def test_it_stops_when_nothing_gets_better(generator, data):
     steps = []
-    train(generator_of_module, data, report=lambda record: steps.append(record["step"]), learning_rate=1e-12, patience=2)
+    train(generator, data, report=lambda record: steps.append(record["step"]), learning_rate=1e-12, patience=2)
     assert steps[-1] == 6  # the first of twelve evaluations is the best, two more are waited for
 
 
-def test_equal_scores_teach_nothing(generator_of_module, data):
+def test_equal_scores_teach_nothing(generator, data):
     tied = LabelledLatents(data.latents, data.groups.float(), data.stages, data.groups, PROMPTS, data.perceived)
     with pytest.raises(LabelError, match="no pair to learn from"):
-        train(generator_of_module, tied)
+        train(generator, tied)
 
 
 def test_what_is_left_open_is_settled_by_the_network():
