@@ -27,6 +27,7 @@ from cli.options import (
 )
 from cli.rewards_app import cache_app, rewards_app
 from finetune.config import FinetuneConfig
+from finetune.methods import METHODS
 from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
 
 app = typer.Typer(
@@ -202,39 +203,74 @@ def distill(
 
 @app.command(epilog="Example: lasro finetune --surrogate runs/ocr/surrogate --guard ocr:engine=easyocr --out runs/ocr-tuned")
 def finetune(
-    surrogate: Annotated[Path, typer.Option(help="Surrogate folder that lasro distill wrote.")],
-    generator: Annotated[str | None, typer.Option(help="Preset, folder or hub id.  [default: the surrogate's]")] = None,
+    surrogate: Annotated[
+        Path | None, typer.Option(help="Surrogate folder that lasro distill wrote; for --method lasro.")
+    ] = None,
+    reward: Annotated[str | None, typer.Option(help="Reward spec.  [default: the surrogate's]")] = None,
+    method: Annotated[str, typer.Option(help=f"How it is tuned: {', '.join(METHODS)}.")] = FinetuneConfig.method,
+    generator: Annotated[
+        str | None, typer.Option(help="Preset, folder or hub id.  [default: the surrogate's, else tiny-signs]")
+    ] = None,
     prompts: Prompts = None,
     eval_prompts: Annotated[str | None, typer.Option(help="Held-out prompts for before and after.")] = None,
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     guard: Guard = None,
     out: Out = Path("runs/tuned"),
-    steps: Annotated[int, typer.Option(help="Generator steps.")] = FinetuneConfig.steps,
-    batch_size: Annotated[int, typer.Option(help="Prompts a generator step.")] = FinetuneConfig.batch_size,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of the LoRA.")] = FinetuneConfig.learning_rate,
+    steps: Annotated[int, typer.Option(help="Steps of the method.")] = FinetuneConfig.steps,
+    batch_size: Annotated[int, typer.Option(help="Prompts a step.")] = FinetuneConfig.batch_size,
+    gradient_accumulation_steps: Annotated[
+        int, typer.Option(help="Batches that the weights wait for before they take a step.")
+    ] = FinetuneConfig.gradient_accumulation_steps,
+    learning_rate: Annotated[float | None, typer.Option(help="Learning rate.  [default: by method]")] = None,
+    tune: Annotated[str, typer.Option(help="lora, or full: all of the UNet.")] = FinetuneConfig.tune,
     lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = FinetuneConfig.lora_rank,
-    anchor_band_max: Annotated[
-        float, typer.Option(help="How far from the frozen generator a trusted surrogate may lead; a share of x0's variance.")
-    ] = FinetuneConfig.anchor_band_max,
+    lora_targets: Annotated[
+        str, typer.Option(help="Where the LoRA sits: attention, or all: feed-forward and convolutions too.")
+    ] = FinetuneConfig.lora_targets,
+    max_reward_calls: Annotated[
+        int | None, typer.Option(help="Stop when training and validation have called the reward so often.")
+    ] = None,
+    evaluate_every: Annotated[
+        int, typer.Option(help="Steps between validations and checkpoints.")
+    ] = FinetuneConfig.evaluate_every,
+    keep: Annotated[int, typer.Option(help="Checkpoints kept.")] = FinetuneConfig.keep,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the method, NAME=VALUE; repeatable. See docs/methods.")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Tune a two-step generator on a surrogate, with the true reward watching; writes a LoRA."""
+    """Tune a two-step generator on a reward, with the true reward watching; writes a LoRA."""
     from cli.commands.finetune import finetune as run
 
-    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "lora_rank": lora_rank}
+    settings = {
+        "method": method,
+        "steps": steps,
+        "batch_size": batch_size,
+        "gradient_accumulation_steps": gradient_accumulation_steps,
+        "learning_rate": learning_rate,
+        "tune": tune,
+        "lora_rank": lora_rank,
+        "lora_targets": lora_targets,
+        "max_reward_calls": max_reward_calls,
+        "evaluate_every": evaluate_every,
+        "keep": keep,
+        "seed": seed,
+    }
     run(
         surrogate=surrogate,
+        reward=reward,
         generator=generator,
         prompts=prompts,
         eval_prompts=eval_prompts,
         eval_samples=eval_samples,
-        guards=guard or [],
+        guards=guard,
         out=out,
-        settings={**settings, "anchor_band_max": anchor_band_max, "seed": seed},
+        settings=settings,
+        method_settings=set_ or [],
         device=device,
         overwrite=overwrite,
         resume=resume,

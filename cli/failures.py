@@ -17,10 +17,21 @@ class RunFolderError(LasroError):
     """`--out` cannot be used."""
 
 
+class Ended(Exception):
+    """A signal ended the run, and what was done is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
 def run_guarded(command: Callable[[], None]) -> int:
     """Run a command; its exit code. LASRO_DEBUG=1 lets tracebacks through."""
     try:
         command()
+    except Ended as ended:
+        print("ended, and saved; run the same command with --resume to go on", file=sys.stderr)
+        return ended.exit_code
     except LasroError as error:
         if os.environ.get("LASRO_DEBUG"):
             raise

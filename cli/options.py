@@ -29,4 +29,7 @@ ExtraSteps = Annotated[
     int | None, typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]")
 ]
 Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps.")]
-Guard = Annotated[list[str] | None, typer.Option(help="Reward never trained on, to watch; repeatable.")]
+Guard = Annotated[
+    list[str] | None,
+    typer.Option(help="Reward never trained on, to watch; repeatable.  [default: artifact_guard and a second opinion]"),
+]

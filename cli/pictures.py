@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from finetune.evaluation import Evaluation
 
 _CAPTION = 14  # px under each picture
+SHOWN = 24  # pairs of the before/after sheet
 
 
 def to_pil(image: torch.Tensor) -> Image.Image:
@@ -47,10 +48,10 @@ def save_before_after(before: Evaluation, after: Evaluation, prompts: Sequence[s
         return
     folder.mkdir(parents=True, exist_ok=True)
     images, captions = [], []
-    for row in range(len(before.images)):
+    for row in range(min(SHOWN, len(before.images))):
         for name, evaluation in (("before", before), ("after", after)):
             images.append(to_pil(evaluation.images[row]))
-            captions.append(f"{name} {_score(evaluation.z2, row)}  {prompts[row] if name == 'before' else ''}")
+            captions.append(f"{name} {_score(evaluation.scores, row)}  {prompts[row] if name == 'before' else ''}")
     grid(images, captions, columns=4).save(folder / "before_after.png")
 
 

@@ -6,29 +6,22 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import reward_zoo
-from cli.output import note, progress
-from cli.pictures import save_before_after
+from cli.output import progress
 from cli.run_folder import RunFolder
-from finetune.config import FinetuneConfig
-from finetune.evaluation import Evaluation, compare, evaluate
 from finetune.generators.pipeline import SDXLGenerator
-from finetune.lora import lora_off, save_lora, set_lora_state
-from finetune.trainer import Trainer
 from reward_zoo.card import READ_TEXT
 from reward_zoo.composite import Composite
 from reward_zoo.loading import absolute_spec
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.fidelity import noise_ceiling
-from surrogate.folder import SavedSurrogate, save_surrogate
+from surrogate.folder import save_surrogate
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, label, label_images
 from surrogate.sampling import read_stores, split_by_prompt
@@ -178,76 +171,3 @@ def run_training(
     run.save_summary(result)
     checkpoint.unlink(missing_ok=True)  # as large as the surrogate three times over
     return result
-
-
-def run_finetune(
-    run: RunFolder,
-    generator: SDXLGenerator,
-    saved: SavedSurrogate,
-    reward: reward_zoo.Reward,
-    prompts: Sequence[str],
-    eval_prompts: Sequence[str],
-    config: FinetuneConfig,
-    *,
-    guards: dict[str, reward_zoo.Reward] | None = None,
-    resume: bool = False,
-) -> dict[str, Any]:
-    """Climb, evaluate before and after, export: the result of `lasro finetune`."""
-    began = time.time()
-    distilled = DistillConfig.from_dict(saved.config["distill"])
-    names = part_names(reward)
-    old = read_stores([LabelledStore.open(path) for path in saved.labels], part_names=names) if saved.labels else None
-    seeds = [derive_seed(0, "evaluation", index) for index in range(len(eval_prompts))]
-    with progress("tune") as bar:
-
-        def report(record: dict[str, Any]) -> None:
-            run.log({"phase": "finetune", **record})
-            text = f"validation reward {record['validation_reward']:.3f}" if "validation_reward" in record else ""
-            bar(record["step"], record["steps"], text)
-
-        trainer = Trainer(
-            generator,
-            saved.surrogate,
-            reward,
-            prompts,
-            config,
-            distilled=replace(distilled, seed=config.seed),
-            margin=saved.config["margin"],
-            old=old,
-            report=report,
-        )
-        checkpoint = run.path / "checkpoints" / "last.pt"
-        if resume and checkpoint.exists():
-            trainer.load(checkpoint)
-        trainer.run(checkpoint)
-    if trainer.stopped:
-        note(f"stopped: {trainer.stopped}")
-    set_lora_state(generator.unet, trainer.best)
-    note(f"evaluating {len(eval_prompts)} prompts before and after")
-    with lora_off(generator.unet):
-        before = evaluate(generator, reward, eval_prompts, seeds, guards=guards, keep_images=24)
-    after = evaluate(generator, reward, eval_prompts, seeds, guards=guards, keep_images=24)
-    save_lora(trainer.best, run.path / "adapter")
-    save_before_after(before, after, eval_prompts, run.path / "samples")
-    result = {
-        **compare(before, after),
-        "reward_name": saved.config["reward"],
-        "reward_calls": trainer.meter.calls + trainer.validation_meter.calls,
-        "calls": {
-            "adaptation": trainer.meter.calls,
-            "validation": trainer.validation_meter.calls,
-            "evaluation": _calls(before),
-        },
-        "best_step": trainer.best_step,
-        "stopped": trainer.stopped,
-        "minutes": (time.time() - began) / 60,
-        "adapter": str(run.path / "adapter"),
-        "samples": str(run.path / "samples" / "before_after.png"),
-        "run": str(run.path),
-    }
-    run.save_summary(result)
-    return result
-
-
-def _calls(evaluation: Evaluation) -> int:
-    return 2 * int(np.size(evaluation.z1) + np.size(evaluation.z2))

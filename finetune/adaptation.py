@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from finetune.config import FinetuneConfig
-from finetune.generators.pipeline import SDXLGenerator
+from finetune.method import Workshop
 from surrogate.building import default_learning_rate
-from surrogate.config import DistillConfig
 from surrogate.distillation import predict
 from surrogate.fidelity import pairwise_accuracy
 from surrogate.hindsight import hindsight_of
-from surrogate.labelling import RewardMeter, label_rollout
-from surrogate.model import Surrogate
+from surrogate.labelling import label_rollout
 from surrogate.objective import surrogate_loss
-from surrogate.sampling import ConditioningTable, LabelledLatents, parts_of
+from surrogate.sampling import LabelledLatents, parts_of
 from surrogate.seeding import derive_seed, stream
+
+if TYPE_CHECKING:
+    from finetune.methods.lasro import Settings
 
 
 def sample_prompts(data: LabelledLatents, count: int, rng: torch.Generator) -> LabelledLatents:
@@ -53,47 +52,39 @@ class ReplayBuffer:
 class Adapter:
     """Labels fresh rollouts, measures the surrogate on them, then trains it on them mixed with older labels."""
 
-    def __init__(
-        self,
-        generator: SDXLGenerator,
-        surrogate: Surrogate,
-        meter: RewardMeter,
-        prompts: Sequence[str],
-        table: ConditioningTable,
-        old: LabelledLatents | None,
-        config: FinetuneConfig,
-        distilled: DistillConfig,
-        margin: float,
-    ) -> None:
-        self.generator, self.surrogate, self.meter, self.table = generator, surrogate, meter, table
-        self.prompts, self.old, self.config, self.distilled, self.margin = list(prompts), old, config, distilled, margin
-        self.part_names = tuple(part.name for part in surrogate.parts) if len(surrogate.parts) > 1 else ()
-        self.replay = ReplayBuffer(config.replay_size)
-        self.hindsight = hindsight_of(meter.reward, distilled.hindsight)
-        rate = config.adapt_learning_rate or default_learning_rate(surrogate) / 4
-        self.optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=rate, weight_decay=distilled.weight_decay)
+    def __init__(self, shop: Workshop, settings: Settings) -> None:
+        critic = shop.critic
+        self.shop, self.settings = shop, settings
+        self.surrogate, self.distilled, self.margin, self.old = critic.surrogate, critic.distilled, critic.margin, critic.labels
+        self.part_names = tuple(part.name for part in self.surrogate.parts) if len(self.surrogate.parts) > 1 else ()
+        self.replay = ReplayBuffer(settings.replay_size)
+        self.hindsight = hindsight_of(shop.meter.reward, self.distilled.hindsight)
+        rate = settings.adapt_learning_rate or default_learning_rate(self.surrogate) / 4
+        trained = self.surrogate.trained_parameters()
+        self.optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=self.distilled.weight_decay)
         self.accuracy = float("nan")  # running pairwise accuracy on fresh samples
 
     def step(self, step: int) -> dict[str, float]:
         """One adaptation at generator step `step`; what it measured."""
-        config = self.config
-        rng = stream(config.seed, "adapt", step)
-        groups = torch.randperm(len(self.prompts), generator=rng)[: config.adapt_prompts].repeat_interleave(2)
-        prompts = [self.prompts[group] for group in groups]
-        seeds = [derive_seed(config.seed, "adapt", step, row) for row in range(len(prompts))]
-        rollout = self.generator.rollout(prompts, seeds)
-        latents, labels = label_rollout(self.generator, self.meter, rollout)
+        shop, settings, seed = self.shop, self.settings, self.shop.config.seed
+        rng = stream(seed, "adapt", step)
+        groups = torch.randperm(len(shop.prompts), generator=rng)[: settings.adapt_prompts].repeat_interleave(2)
+        prompts = [shop.prompts[group] for group in groups]
+        seeds = [derive_seed(seed, "adapt", step, row) for row in range(len(prompts))]
+        rollout = shop.generator.rollout(prompts, seeds)
+        latents, labels = label_rollout(shop.generator, shop.meter, rollout)
         scores = torch.tensor([label.score for label in labels])
         stages = torch.tensor([label.stage for label in labels])
         perceived = [label.perceived for label in labels]
         parts = parts_of([label.components for label in labels], self.part_names)
-        fresh = LabelledLatents(latents, scores, stages, groups.repeat(2), self.prompts, perceived, **parts)
-        predictions = predict(self.surrogate, fresh, self.table, bf16=self.distilled.bf16)
+        again = groups.repeat(len(rollout.stages))
+        fresh = LabelledLatents(latents, scores, stages, again, shop.prompts, perceived, **parts)
+        predictions = predict(self.surrogate, fresh, shop.table, bf16=self.distilled.bf16)
         accuracy = pairwise_accuracy(predictions.numpy(), scores.numpy(), fresh.groups.numpy(), self.margin)
         if accuracy == accuracy:  # not NaN: there were comparable pairs
             self.accuracy = accuracy if self.accuracy != self.accuracy else 0.9 * self.accuracy + 0.1 * accuracy
         self.replay.add(fresh)
-        losses = [self._train_once(rng) for _ in range(config.adapt_steps)]
+        losses = [self._train_once(rng) for _ in range(settings.adapt_steps)]
         return {
             "fresh_accuracy": self.accuracy,
             "fresh_reward": scores.nanmean().item(),
@@ -104,16 +95,25 @@ class Adapter:
     def _train_once(self, rng: torch.Generator) -> float:
         self.surrogate.train().unfreeze()
         half = max(1, self.distilled.prompts_per_batch // 2)
-        batches = [self.replay.sample(self.prompts, half, rng)]
+        batches = [self.replay.sample(self.shop.prompts, half, rng)]
         if self.old is not None:
             batches.append(sample_prompts(self.old, half, rng))
         loss = sum(
-            surrogate_loss(self.surrogate, batch.load(), self.table, self.distilled, rng=rng, hindsight=self.hindsight)
+            surrogate_loss(self.surrogate, batch.load(), self.shop.table, self.distilled, rng=rng, hindsight=self.hindsight)
             for batch in batches
         ) / len(batches)
         self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.surrogate.trained_parameters(), self.config.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(self.surrogate.trained_parameters(), self.shop.config.max_grad_norm)
         self.optimizer.step()
         self.surrogate.requires_grad_(False).eval()
         return loss.item()
+
+    def state(self) -> dict[str, Any]:
+        """Optimiser, replay buffer and the running accuracy."""
+        return {"optimizer": self.optimizer.state_dict(), "replay": self.replay.rows, "accuracy": self.accuracy}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.replay.rows, self.accuracy = state["replay"], state["accuracy"]

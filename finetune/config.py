@@ -1,56 +1,77 @@
-"""Settings of fine-tuning, with their checks."""
+"""Settings of fine-tuning that all methods share, with their checks; a method's own stand beside it (`Settings`)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from finetune.errors import ConfigError
+
+LoraTargets = Literal["attention", "all"]
+Tune = Literal["lora", "full"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """How a generator climbs a surrogate.
+    """How a generator is tuned, whatever the method.
 
     Raises:
         ConfigError: a value out of its range; the message names the flag.
     """
 
-    steps: int = 120  # generator steps
-    batch_size: int = 16  # prompts a generator step
-    learning_rate: float = 6e-4
-    ema_decay: float = 0.9  # of the averaged LoRA, which is what is validated and exported
+    method: str = "lasro"
+    steps: int = 120
+    batch_size: int = 16  # prompts a step
+    gradient_accumulation_steps: int = 1  # losses the weights wait for before they take a step
+    learning_rate: float | None = None  # None: the method's own
+    ema_decay: float = 0.9  # of the averaged weights, which are what is validated and exported
+    tune: Tune = "lora"  # full: every weight of the UNet
     lora_rank: int = 16
-    lora_targets: Literal["attention", "all"] = "all"
-    z1_weight: float = 0.5  # c1: the one-step image's share of the objective
-    z2_weight: float = 1.0  # c2: the two-step image's
-    anchor_band: float = 0.025  # distance to the frozen generator that the anchor holds, as a share of x0's variance
-    anchor_band_max: float = 0.12  # how far the band may widen while the surrogate stays accurate
-    trust_accuracy: float = 0.6  # pairwise accuracy on fresh samples below which the band does not widen
-    adapt_every: int = 4  # generator steps between adaptations of the surrogate
-    adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
-    adapt_steps: int = 2  # surrogate steps an adaptation
-    adapt_learning_rate: float | None = None  # None: a quarter of what suits the surrogate's network
-    replay_size: int = 4096  # fresh labels kept
+    lora_targets: LoraTargets = "all"
     evaluate_every: int = 20
     validation_samples: int = 96  # fixed prompts and seeds, apart from the test prompts, that pick the best checkpoint
+    max_reward_calls: int | None = None  # stop when training and validation have asked so often
     max_grad_norm: float = 1.0
+    keep: int = 1  # checkpoints kept
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("steps", "batch_size", "lora_rank", "adapt_every", "adapt_prompts", "evaluate_every", "replay_size")
-        for name in (*positive, "validation_samples", "learning_rate", "anchor_band", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
+        positive = ("steps", "batch_size", "lora_rank", "evaluate_every", "validation_samples", "max_grad_norm", "keep")
+        above_zero(self, (*positive, "gradient_accumulation_steps", "learning_rate", "max_reward_calls"))
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"--ema-decay {self.ema_decay}: must be at least 0 and below 1; 0 exports the last step")
-        if self.adapt_steps < 0:
-            raise ConfigError(f"--adapt-steps {self.adapt_steps}: must not be negative; 0 freezes the surrogate")
-        if self.anchor_band_max < self.anchor_band:
-            raise ConfigError(f"--anchor-band-max {self.anchor_band_max}: is below --anchor-band {self.anchor_band}")
-        if self.z1_weight < 0 or self.z2_weight < 0 or self.z1_weight + self.z2_weight == 0:
-            raise ConfigError("--z1-weight, --z2-weight: must not be negative, nor both 0")
+        one_of(self, "tune", get_args(Tune))
+        one_of(self, "lora_targets", get_args(LoraTargets))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return asdict(self)
+
+
+def above_zero(settings: object, names: Iterable[str]) -> None:
+    """See that numbers, where they are given, are positive.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{named(settings, name)}: must be above 0")
+
+
+def one_of(settings: object, name: str, choices: Iterable[str]) -> None:
+    """See that a setting is one of its choices.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if getattr(settings, name) not in choices:
+        raise ConfigError(f"{named(settings, name)}: must be one of {', '.join(choices)}")
+
+
+def named(settings: object, name: str) -> str:
+    """A setting with its value, as a person gives it: flags are for all methods, `--set` for one's own."""
+    value = getattr(settings, name)
+    return f"--{name.replace('_', '-')} {value}" if isinstance(settings, FinetuneConfig) else f"--set {name}={value}"

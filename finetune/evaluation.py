@@ -2,78 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
+from finetune.diversity import PerceptualFeatures, diversity
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.statistics import paired_interval
-from reward_zoo import Reward
+from reward_zoo import Scores
+
+Scorer = Callable[..., Scores]  # a reward, or a meter of one
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """True scores of one-step and two-step images, item by item; NaN where the reward failed."""
+    """True scores item by item, NaN where the reward failed; of the last step's images and, where asked, of the first's."""
 
-    z1: np.ndarray
-    z2: np.ndarray
-    components: dict[str, np.ndarray] = field(default_factory=dict)  # of the two-step images
-    guards: dict[str, np.ndarray] = field(default_factory=dict)  # two-step scores of rewards never trained on
-    images: torch.Tensor | None = None  # the first two-step images, for grids
+    scores: np.ndarray
+    one_step: np.ndarray = field(default_factory=lambda: np.array([]))
+    components: dict[str, np.ndarray] = field(default_factory=dict)
+    guards: dict[str, np.ndarray] = field(default_factory=dict)  # scores of rewards never trained on
+    alarms: dict[str, np.ndarray] = field(default_factory=dict)  # 1 where a guard found the image spoilt so
+    diversity: np.ndarray = field(default_factory=lambda: np.array([]))  # of each prompt painted several times
+    images: torch.Tensor | None = None
 
 
 def evaluate(
     generator: SDXLGenerator,
-    reward: Reward,
+    reward: Scorer,
     prompts: Sequence[str],
     seeds: Sequence[int],
     *,
-    guards: dict[str, Reward] | None = None,
-    keep_images: int = 0,
+    guards: dict[str, Scorer] | None = None,
     one_step: bool = True,
+    keep_images: int = 0,
+    diversity_prompts: int = 0,
     batch_size: int = 32,
 ) -> Evaluation:
-    """Roll out every (prompt, seed) and score it."""
-    z1, z2, images = [], [], []
+    """Roll out every (prompt, seed) and score it.
+
+    Args:
+        generator: as it is now.
+        reward: the true one.
+        prompts: one a sample.
+        seeds: one a sample.
+        guards: other rewards, by name.
+        one_step: score the images of the first step too.
+        keep_images: keep so many of the images, the first, on the CPU.
+        diversity_prompts: paint so many of the prompts several times and measure how the pictures differ.
+        batch_size: samples at once.
+    """
+    final, first, images = [], [], []
     components: dict[str, list[torch.Tensor]] = {}
-    guard_scores: dict[str, list[torch.Tensor]] = {name: [] for name in guards or {}}
+    found: dict[str, list[Scores]] = {name: [] for name in guards or {}}
     for start in range(0, len(prompts), batch_size):
         chunk = list(prompts[start : start + batch_size])
-        rollout = generator.rollout(chunk, seeds[start : start + batch_size])
-        pictures = generator.decode(rollout.z2)
+        stages = generator.rollout(chunk, seeds[start : start + batch_size]).stages
+        pictures = generator.decode(stages[max(stages)])
         scores = reward(images=pictures, prompts=chunk)
-        z2.append(scores.values)
-        if one_step:
-            z1.append(reward(images=generator.decode(rollout.z1), prompts=chunk).values)
+        final.append(scores.values)
+        if one_step and len(stages) > 1:
+            first.append(reward(images=generator.decode(stages[1]), prompts=chunk).values)
         for name, part in scores.components.items():
             components.setdefault(name, []).append(part)
         for name, guard in (guards or {}).items():
-            guard_scores[name].append(guard(images=pictures, prompts=chunk).values)
-        if sum(len(part) for part in images) < keep_images:
+            found[name].append(guard(images=pictures, prompts=chunk))
+        if sum(map(len, images)) < keep_images:
             images.append(pictures.cpu())
     return Evaluation(
-        z1=torch.cat(z1).numpy() if z1 else np.array([]),
-        z2=torch.cat(z2).numpy(),
+        scores=torch.cat(final).numpy(),
+        one_step=torch.cat(first).numpy() if first else np.array([]),
         components={name: torch.cat(parts).numpy() for name, parts in components.items()},
-        guards={name: torch.cat(parts).numpy() for name, parts in guard_scores.items()},
+        guards={name: torch.cat([part.values for part in parts]).numpy() for name, parts in found.items()},
+        alarms=_alarms(found.get("artifact_guard", [])),
+        diversity=diversity(generator, list(prompts)[:diversity_prompts]) if diversity_prompts else np.array([]),
         images=torch.cat(images)[:keep_images] if images else None,
     )
 
 
-def compare(before: Evaluation, after: Evaluation) -> dict[str, object]:
-    """Before and after as JSON data: reward with the interval of the difference, one-step reward, exact rate, guards."""
-    found: dict[str, object] = {"reward": _before_after(before.z2, after.z2)}
-    if len(before.z1):
-        found["reward_one_step"] = _before_after(before.z1, after.z1)
+def _alarms(found: list[Scores]) -> dict[str, np.ndarray]:
+    names = found[0].components if found else {}
+    return {name: torch.cat([part.components[name] for part in found]).numpy() for name in names}
+
+
+def compare(before: Evaluation, after: Evaluation, generator: SDXLGenerator) -> dict[str, Any]:
+    """Before and after as JSON data, each mean with the interval of its change.
+
+    Reward, one-step reward, exact rate, guards, alarms (shares of images), diversity, and the perceptual distance between
+    the pictures of the same seeds.
+    """
+    found: dict[str, Any] = {"reward": _before_after(before.scores, after.scores)}
+    if len(before.one_step):
+        found["reward_one_step"] = _before_after(before.one_step, after.one_step)
     if "exact" in before.components:
         found["exact"] = _before_after(before.components["exact"], after.components["exact"])
     found["guards"] = [{"name": name, **_before_after(scores, after.guards[name])} for name, scores in before.guards.items()]
+    found["alarms"] = {
+        name: {"before": float(alarm.mean()), "after": float(after.alarms[name].mean())}
+        for name, alarm in before.alarms.items()
+    }
+    if len(before.diversity):
+        found["diversity"] = _before_after(before.diversity, after.diversity)
+        found["diversity"]["ratio"] = found["diversity"]["after"] / max(found["diversity"]["before"], 1e-9)
+    if before.images is not None and after.images is not None:
+        found["distance_to_base"] = PerceptualFeatures(generator).mean_distance(before.images, after.images)
     return found
 
 
-def _before_after(before: np.ndarray, after: np.ndarray) -> dict[str, object]:
+def _before_after(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
     both = np.isfinite(before) & np.isfinite(after)
     before, after = before[both], after[both]
     return {

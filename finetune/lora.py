@@ -39,40 +39,6 @@ def lora_off(unet: torch.nn.Module) -> Iterator[None]:
         unet.enable_adapters()
 
 
-class AveragedParameters:
-    """An exponential moving average of parameters: steadier than the last step of a climb.
-
-    The average forgets slowly from the start on: step n keeps min(decay, (1 + n) / (10 + n)) of it.
-    """
-
-    def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
-        self.parameters, self.decay, self.seen = parameters, decay, 0
-        self.average = [parameter.detach().clone() for parameter in parameters]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take the present values in."""
-        self.seen += 1
-        keep = min(self.decay, (1 + self.seen) / (10 + self.seen))
-        for average, parameter in zip(self.average, self.parameters, strict=True):
-            average.lerp_(parameter, 1 - keep)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Inside, the parameters are their average."""
-        present = [parameter.detach().clone() for parameter in self.parameters]
-        self._fill(self.average)
-        try:
-            yield
-        finally:
-            self._fill(present)
-
-    @torch.no_grad()
-    def _fill(self, values: list[torch.Tensor]) -> None:
-        for parameter, value in zip(self.parameters, values, strict=True):
-            parameter.copy_(value)
-
-
 def lora_state(unet: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A copy of the LoRA's weights."""
     return {name: tensor.detach().clone() for name, tensor in get_peft_model_state_dict(unet).items()}

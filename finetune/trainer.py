@@ -1,213 +1,192 @@
-"""LaSRO's loop: climb the surrogate, adapt it to the drifting generator, watch the true reward, keep the best.
+"""The loop that all methods share: step, watch the true reward, keep the best, save, stop what cheats.
 
-Jia et al., CVPR 2025 (arXiv 2411.15247), with a data-free anchor in place of the LCM loss. Every random number comes
-from a stream named by seed, purpose and step, so a resumed run draws what the uninterrupted one would have drawn.
+Every random number comes from a stream named by seed, purpose and step, so a resumed run draws what the uninterrupted one
+would have drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from finetune.adaptation import Adapter
-from finetune.anchor import TrustRegion, x0_distance
 from finetune.config import FinetuneConfig
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator
-from finetune.lora import AveragedParameters, attach_lora, lora_off, lora_state, set_lora_state
-from finetune.objective import NormaliseAndClip
+from finetune.method import Critic, Method, Workshop
+from finetune.tuning import AveragedParameters, TunedWeights
 from reward_zoo import Reward
-from surrogate.checkpoint import load_checkpoint, save_checkpoint
-from surrogate.config import DistillConfig
+from surrogate.checkpoint import Checkpoints
 from surrogate.labelling import RewardMeter
-from surrogate.model import Surrogate
 from surrogate.sampling import ConditioningTable, LabelledLatents
 from surrogate.seeding import derive_seed, stream
 
 Report = Callable[[dict[str, Any]], None]
-FALLS_BEFORE_STOP = 3  # evaluations in a row below the start, while the surrogate's score rises
+FALLS_BEFORE_STOP = 3  # evaluations in a row below the start, while the method believes to gain
+_NUMBERS = ("step", "best_step", "best_reward", "start_reward", "falls", "skipped", "start_promise", "stopped")
 
 
 class Trainer:
-    """One fine-tuning run. `run()` trains; afterwards `best` holds the LoRA with the highest validation reward."""
+    """One fine-tuning run. `run()` trains; afterwards `best` holds the weights with the highest validation reward.
+
+    Args:
+        generator: what is tuned.
+        reward: the true one.
+        prompts: training prompts, some of which are set aside for validation.
+        config: what all methods share.
+        method: class and settings, see `finetune.methods.load_method`.
+        critic: the surrogate, for methods that climb one.
+        report: told of every step.
+    """
 
     def __init__(
         self,
         generator: SDXLGenerator,
-        surrogate: Surrogate,
         reward: Reward,
         prompts: Sequence[str],
         config: FinetuneConfig,
+        method: tuple[type[Method], Any],
         *,
-        distilled: DistillConfig,
-        margin: float,
-        old: LabelledLatents | None = None,
+        critic: Critic | None = None,
         report: Report = lambda record: None,
     ) -> None:
-        self.generator, self.surrogate, self.config, self.report = generator, surrogate, config, report
+        self.generator, self.config, self.report = generator, config, report
+        self._set_aside(prompts)
+        self.meter = RewardMeter(reward)  # calls that train
+        self.validation_meter = RewardMeter(reward)  # calls that pick the best checkpoint
+        if critic is not None and critic.labels is not None:
+            known = {prompt: index for index, prompt in enumerate(self.prompts)}
+            critic = replace(critic, labels=_renumber(critic.labels, known, self.prompts))
+        table = ConditioningTable(generator, self.prompts)
+        self.tuned = TunedWeights(generator.unet, config)
+        self.averaged = AveragedParameters(self.tuned.parameters, config.ema_decay)
+        kind, settings = method
+        rate = config.learning_rate or kind.learning_rate
+        self.optimizer = torch.optim.AdamW(self.tuned.parameters, lr=rate, weight_decay=0.0, betas=(0.9, 0.99))
+        self.method = kind(Workshop(generator, self.tuned, self.meter, self.prompts, table, config, critic), settings)
+        self.step = 0
+        self.best = self.tuned.state()
+        self.best_step, self.best_reward, self.start_reward = 0, float("-inf"), float("nan")
+        self.falls, self.skipped, self.start_promise, self.stopped = 0, 0, float("nan"), ""
+        self.leave = False  # set to end the run after the step it is in, saved
+
+    def _set_aside(self, prompts: Sequence[str]) -> None:
+        """Some prompts for validation, apart from those that train."""
+        config = self.config
         order = torch.randperm(len(prompts), generator=stream(config.seed, "validation")).tolist()
         held = min(config.validation_samples, max(1, len(prompts) // 4))
         self.validation_prompts = [prompts[index] for index in order[:held]]
         self.validation_seeds = [derive_seed(config.seed, "validation", row) for row in range(held)]
         held_out = set(self.validation_prompts)
         self.prompts = [prompt for prompt in prompts if prompt not in held_out]
-        self.meter = RewardMeter(reward)  # calls that train
-        self.validation_meter = RewardMeter(reward)  # calls that pick the best checkpoint
-        if old is not None:
-            known = {prompt: index for index, prompt in enumerate(self.prompts)}
-            old = _renumber(old, known, self.prompts)
-        self.table = ConditioningTable(generator, self.prompts)
-        self.parameters = attach_lora(
-            generator.unet, rank=config.lora_rank, targets=config.lora_targets, seed=derive_seed(config.seed, "lora")
-        )
-        self.averaged = AveragedParameters(self.parameters, config.ema_decay)
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=config.learning_rate, weight_decay=0.0, betas=(0.9, 0.99))
-        surrogate.requires_grad_(False).eval().to(generator.device)
-        self.adapter = Adapter(generator, surrogate, self.meter, self.prompts, self.table, old, config, distilled, margin)
-        self.trust = TrustRegion(config.anchor_band, config.anchor_band_max)
-        highest = reward.card.range[1]
-        self.objectives = (NormaliseAndClip(highest=highest), NormaliseAndClip(highest=highest))
-        self.step = 0
-        self.best: dict[str, torch.Tensor] = lora_state(generator.unet)
-        self.best_step, self.best_reward, self.start_reward = 0, float("-inf"), float("nan")
-        self.falls, self.skipped, self.start_surrogate, self.stopped = 0, 0, float("nan"), ""
 
-    def run(self, checkpoint: Path | None = None) -> None:
-        """Train to the end or until the run stops itself (`stopped` says why); `checkpoint` is written at each evaluation."""
+    @property
+    def reward_calls(self) -> int:
+        """What the run has cost so far: training and validation."""
+        return self.meter.calls + self.validation_meter.calls
+
+    def run(self, checkpoints: Checkpoints | None = None, *, max_reward_calls: int | None = None) -> None:
+        """Train to the end, until so many calls are spent, or until the run stops itself (`stopped` says why).
+
+        Checkpoints are written at each evaluation, and where the run is left.
+        """
+        most = max_reward_calls or self.config.max_reward_calls
         if self.step == 0:
             self._evaluate()
-        while self.step < self.config.steps and not self.stopped:
+        while self.step < self.config.steps and not self.stopped and not (most and self.reward_calls >= most):
             self.step += 1
-            record = self.generator_step()
-            if self.step % self.config.adapt_every == 0:
-                record |= self.adapter.step(self.step)
-                self.trust.widen(self.adapter.accuracy, trusted=self.config.trust_accuracy)
-            if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
-                record |= self._evaluate(record["surrogate_z2"])
-                if checkpoint:
-                    self.save(checkpoint)
+            record = self._train_once()
+            evaluates = self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
+            if evaluates:
+                record |= self._evaluate()
             self.report({"step": self.step, "steps": self.config.steps, "reward_calls": self.meter.calls, **record})
+            leave = self.leave  # looked at once: whoever leaves has saved
+            if checkpoints and (evaluates or leave):
+                checkpoints.save(self.step, self._settings(), self.state())
+            if leave:
+                break
 
-    def generator_step(self) -> dict[str, float]:
-        """One step of the LoRA on −(c1·S[R(z1)] + c2·S[R(z2)]) + anchor."""
-        config, generator = self.config, self.generator
-        rng = stream(config.seed, "generator", self.step)
-        groups = torch.randint(0, len(self.prompts), (config.batch_size,), generator=rng)
-        conditioning = self.table[groups]
-        shape = (config.batch_size, *_latent_shape(generator))
-        first, second = generator.preset.times
-        noisy1 = generator.inputs_first(torch.randn(shape, generator=rng).to(generator.device))
-        fresh = torch.randn(shape, generator=rng).to(generator.device)
-        z1, seen = generator.x0(noisy1, first, conditioning)
-        noisy2 = generator.inputs_second(z1, seen, fresh).detach()
-        z2, _ = generator.x0(noisy2, second, conditioning)
-        with torch.no_grad(), lora_off(generator.unet):
-            frozen1, _ = generator.x0(noisy1, first, conditioning)
-            frozen2, _ = generator.x0(noisy2, second, conditioning)
-        distance = (x0_distance(z1, frozen1) + x0_distance(z2, frozen2)) / 2
-        with torch.autocast(z1.device.type, torch.bfloat16):
-            score1 = self.surrogate.score(z1, conditioning, rng=rng)
-            score2 = self.surrogate.score(z2, conditioning, rng=rng)
-        gain = config.z1_weight * self.objectives[0](score1).mean() + config.z2_weight * self.objectives[1](score2).mean()
-        loss = self.trust.penalty(distance) - gain
+    def _train_once(self) -> dict[str, Any]:
+        """One step of the method: its losses, each followed by a step of the weights or gathered for one."""
+        norms, gather = [], self.config.gradient_accumulation_steps
         self.optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, config.max_grad_norm)
+        for number, loss in enumerate(self.method.losses(self.step), 1):
+            (loss / gather if gather > 1 else loss).backward()
+            if number % gather == 0:
+                norms.append(self._update(loss))
+        norm = sum(norms) / len(norms) if norms else 0.0
+        return {**self.method.metrics, "grad_norm": norm, "skipped_steps": self.skipped}
+
+    def _update(self, loss: torch.Tensor) -> float:
+        norm = torch.nn.utils.clip_grad_norm_(self.tuned.parameters, self.config.max_grad_norm)
         if torch.isfinite(norm) and torch.isfinite(loss):
             self.optimizer.step()
             self.averaged.update()
         else:
             self.skipped += 1
-        self.trust.update(distance.item())
-        return {
-            "surrogate_z1": score1.mean().item(),
-            "surrogate_z2": score2.mean().item(),
-            "distance": distance.item(),
-            "band": self.trust.band,
-            "anchor_weight": self.trust.weight,
-            "grad_norm": norm.item(),
-            "skipped_steps": self.skipped,
-        }
+        self.optimizer.zero_grad()
+        return norm.item()
 
-    def _evaluate(self, surrogate_score: float = float("nan")) -> dict[str, float]:
-        """True reward of the averaged LoRA on the validation prompts; keeps the best, and stops a run that cheats."""
+    def _evaluate(self) -> dict[str, float]:
+        """True reward of the averaged weights on the validation prompts; keeps the best, and stops a run that cheats."""
         with self.averaged.applied():
             found = evaluate(
-                self.generator, _metered(self.validation_meter), self.validation_prompts, self.validation_seeds, one_step=False
+                self.generator, self.validation_meter, self.validation_prompts, self.validation_seeds, one_step=False
             )
-            averaged = lora_state(self.generator.unet)
-        reward = float(found.z2[torch.from_numpy(found.z2).isfinite().numpy()].mean())
+            averaged = self.tuned.state()
+        scores = torch.from_numpy(found.scores)
+        reward, promise = float(scores[scores.isfinite()].mean()), self.method.promised
         if self.step == 0:
             self.start_reward = reward
-        elif self.start_surrogate != self.start_surrogate:
-            self.start_surrogate = surrogate_score
+        elif self.start_promise != self.start_promise:
+            self.start_promise = promise
         if reward > self.best_reward:
             self.best, self.best_step, self.best_reward = averaged, self.step, reward
-        cheats = reward < self.start_reward and surrogate_score > self.start_surrogate
+        cheats = reward < self.start_reward and promise > self.start_promise
         self.falls = self.falls + 1 if cheats else 0
         if self.falls >= FALLS_BEFORE_STOP:
             self.stopped = (
-                f"the surrogate's score rose to {surrogate_score:.3f} while the true reward fell from "
+                f"the surrogate's score rose to {promise:.3f} while the true reward fell from "
                 f"{self.start_reward:.3f} to {reward:.3f}; the best checkpoint (step {self.best_step}) stands"
             )
         return {"validation_reward": reward, "best_step": self.best_step}
 
-    def save(self, path: Path) -> None:
-        """Write everything a resumed run needs, atomically."""
-        state = {
-            "step": self.step,
-            "lora": lora_state(self.generator.unet),
+    def _settings(self) -> dict[str, Any]:
+        """What a resumed run must agree with."""
+        return {**self.config.as_dict(), **vars(self.method.settings)}
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs."""
+        return {
+            "weights": self.tuned.state(),
             "averaged": self.averaged.average,
             "averaged_steps": self.averaged.seen,
             "optimizer": self.optimizer.state_dict(),
-            "surrogate": self.surrogate.state_dict(),
-            "surrogate_optimizer": self.adapter.optimizer.state_dict(),
-            "replay": self.adapter.replay.rows,
-            "trust": asdict(self.trust),
-            "objectives": [asdict(objective) for objective in self.objectives],
-            "numbers": {name: getattr(self, name) for name in _NUMBERS} | {"accuracy": self.adapter.accuracy},
+            "method": self.method.state(),
+            "numbers": {name: getattr(self, name) for name in _NUMBERS},
             "best": self.best,
             "calls": [self.meter.calls, self.validation_meter.calls],
         }
-        save_checkpoint(path, self.config.as_dict(), state)
 
-    def load(self, path: Path) -> None:
-        """Go on where `save` left off.
+    def load(self, checkpoints: Checkpoints) -> None:
+        """Go on where the newest of the checkpoints left off; from the start if there is none.
 
         Raises:
-            ResumeError: the checkpoint is unreadable, or was made with other settings.
+            ResumeError: none is readable, or it was made with other settings.
         """
-        state = load_checkpoint(path, self.config.as_dict(), free=("steps",))
-        set_lora_state(self.generator.unet, state["lora"])
+        state = checkpoints.load(self._settings(), free=("steps", "keep", "max_reward_calls"))
+        if state is None:
+            return
+        self.tuned.load_state(state["weights"])
         self.averaged.average, self.averaged.seen = state["averaged"], state["averaged_steps"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.surrogate.load_state_dict(state["surrogate"])
-        self.adapter.optimizer.load_state_dict(state["surrogate_optimizer"])
-        self.adapter.replay.rows = state["replay"]
-        self.trust = TrustRegion(**state["trust"])
-        self.objectives = tuple(NormaliseAndClip(**kept) for kept in state["objectives"])
-        self.adapter.accuracy = state["numbers"].pop("accuracy")
+        self.method.load_state(state["method"])
         for name, value in state["numbers"].items():
             setattr(self, name, value)
-        self.step, self.best = state["step"], state["best"]
+        self.best = state["best"]
         self.meter.calls, self.validation_meter.calls = state["calls"]
-
-
-_NUMBERS = ("best_step", "best_reward", "start_reward", "falls", "skipped", "start_surrogate", "stopped")
-
-
-def _metered(meter: RewardMeter) -> Callable[..., Any]:
-    """The meter under a reward's calling convention."""
-    return lambda *, images, prompts: meter(images, prompts)
-
-
-def _latent_shape(generator: SDXLGenerator) -> tuple[int, int, int]:
-    space = generator.latent_space
-    return space.channels, space.height, space.width
 
 
 def _renumber(old: LabelledLatents, known: dict[str, int], prompts: list[str]) -> LabelledLatents | None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.output import note, print_json, print_table
 from cli.run_folder import check_out, open_run
+from reward_zoo.errors import MissingWeightsError, SpecError
+
+if TYPE_CHECKING:
+    from reward_zoo import Reward
 
 
 def finetune(
     *,
-    surrogate: Path,
+    surrogate: Path | None,
+    reward: str | None,
     generator: str | None,
     prompts: str | None,
     eval_prompts: str | None,
     eval_samples: int,
-    guards: list[str],
+    guards: list[str] | None,
     out: Path,
     settings: dict[str, Any],
+    method_settings: list[str],
     device: str,
     overwrite: bool,
     resume: bool,
@@ -28,44 +34,89 @@ def finetune(
     check_out(out, overwrite=overwrite, resume=resume)
 
     import reward_zoo
-    from cli.wiring import run_finetune
+    from cli.tuning import TuningJob, critic_of, run_finetune
     from finetune.config import FinetuneConfig
     from finetune.generators.pipeline import load_generator
     from finetune.generators.preset import presets
+    from finetune.methods import load_method
     from finetune.prompts import load_prompts, prompts_of
     from surrogate.folder import check_latent_space, load_surrogate
 
     config = FinetuneConfig(**settings)
-    saved = load_surrogate(surrogate)
-    generator = generator or saved.config["generator"]
+    method = load_method(config.method, _named(method_settings))
+    if method[0].needs_surrogate and surrogate is None:
+        raise SpecError(f"--method {config.method}: climbs a surrogate; give --surrogate, the folder that lasro distill wrote")
+    if surrogate is None and reward is None:
+        raise SpecError(f"--method {config.method}: give --reward SPEC")
+    saved = load_surrogate(surrogate) if surrogate else None
+    reward = reward or saved.config["reward"]
+    generator = generator or (saved.config["generator"] if saved else "tiny-signs")
     preset = presets().get(generator)
     training = load_prompts(prompts) if prompts else prompts_of(preset, "prompts", "--prompts")
     testing = load_prompts(eval_prompts) if eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
-    scorer = reward_zoo.load(saved.config["reward"])
-    watched = {spec: reward_zoo.load(spec) for spec in guards}
+    scorer, watched = reward_zoo.load(reward), load_guards(guards, reward)
     loaded = load_generator(generator, device)
-    check_latent_space(saved.surrogate, loaded)
+    if saved:
+        check_latent_space(saved.surrogate, loaded)
     with open_run(out, overwrite=overwrite, resume=resume) as run:
-        run.save_config({"surrogate": str(surrogate), "generator": generator, "guards": guards, **config.as_dict()})
-        result = run_finetune(
-            run, loaded, saved, scorer, training, testing[:eval_samples], config, guards=watched, resume=resume
+        given = {"surrogate": str(surrogate) if surrogate else None, "reward": reward, "generator": generator}
+        run.save_config({**given, "guards": list(watched), **config.as_dict(), "method_settings": vars(method[1])})
+        job = TuningJob(
+            generator=loaded,
+            reward=scorer,
+            reward_spec=reward,
+            prompts=training,
+            test=testing[:eval_samples],
+            config=config,
+            method=method,
+            critic=critic_of(saved, scorer, config.seed) if saved and method[0].needs_surrogate else None,
+            guards=watched,
         )
+        result = run_finetune(run, job, resume=resume)
     if as_json:
         print_json(result)
     else:
         print_comparison(result)
 
 
+def load_guards(specs: list[str] | None, reward: str) -> dict[str, Reward]:
+    """The guards asked for; without any, `artifact_guard` and a second opinion that this machine has."""
+    import reward_zoo
+
+    if specs:
+        return {spec: reward_zoo.load(spec) for spec in specs}
+    second = "ocr:engine=easyocr" if reward.split(":")[0] == "ocr" and "easyocr" not in reward else "sharpness"
+    found = {"artifact_guard": reward_zoo.load("artifact_guard")}
+    try:
+        found[second] = reward_zoo.load(second)
+    except MissingWeightsError as error:
+        note(f"no guard {second}: {error}")
+    return found
+
+
+def _named(settings: list[str]) -> dict[str, str]:
+    """NAME=VALUE texts as a dictionary."""
+    wrong = next((text for text in settings if "=" not in text), None)
+    if wrong is not None:
+        raise SpecError(f"--set {wrong}: write NAME=VALUE")
+    return dict(text.split("=", 1) for text in settings)
+
+
 def print_comparison(result: dict[str, Any]) -> None:
     """The before/after table."""
-    rows = [(f"{result['reward_name']} (two steps)", result["reward"])]
-    rows += [(f"{result['reward_name']} (one step)", result["reward_one_step"])] if "reward_one_step" in result else []
+    rows = [(f"{result['reward_name']} (last step)", result["reward"])]
+    rows += [(f"{result['reward_name']} (first step)", result["reward_one_step"])] if "reward_one_step" in result else []
     rows += [("exact match", result["exact"])] if "exact" in result else []
     rows += [(f"guard {guard['name']}", guard) for guard in result["guards"]]
+    rows += [("diversity", result["diversity"])] if "diversity" in result else []
     cells = [
         (name, f"{part['before']:.3f}", f"{part['after']:.3f}", f"{part['ci95'][0]:+.3f} to {part['ci95'][1]:+.3f}")
         for name, part in rows
     ]
     print_table(("", "before", "after", "95 % interval of the gain"), cells)
-    note(f"{result['reward_calls']} reward calls, {result['minutes']:.1f} minutes; adapter: {result['adapter']}")
+    note(result["verdict"]["words"])
+    note(
+        f"{result['reward_calls']} reward calls, {result['minutes']:.1f} minutes; "
+        + (f"adapter: {result['adapter']}" if "adapter" in result else f"pipeline: {result['pipeline']}")
+    )
     note(f"pictures: {result['samples']}")

@@ -12,7 +12,6 @@ from cli.run_folder import RunFolder, open_run
 from finetune.config import FinetuneConfig
 from surrogate.config import DistillConfig
 
-GUARD = "ocr:engine=easyocr"
 DISTILL = {"noises": 3, "extra_steps": 8}
 DISTILL_STEPS = 1000
 
@@ -31,7 +30,7 @@ def quickstart(
     if as_json:
         print_json(result)
     else:
-        print_comparison({**result, "guards": [result["guard"]] if result["guard"] else []})
+        print_comparison(result)
         note(f"surrogate: held-out pairwise accuracy {result['surrogate']['pairwise_accuracy']:.3f}")
 
 
@@ -39,27 +38,35 @@ def _both_jobs(
     run: RunFolder, distill_config: DistillConfig, tune_config: FinetuneConfig, eval_samples: int, device: str
 ) -> dict[str, Any]:
     import reward_zoo
-    from cli.wiring import run_distill, run_finetune
+    from cli.commands.finetune import load_guards
+    from cli.tuning import TuningJob, critic_of, run_finetune
+    from cli.wiring import run_distill
     from finetune.generators.pipeline import load_generator
+    from finetune.methods import load_method
     from finetune.prompts import load_prompts
-    from reward_zoo.errors import MissingWeightsError
     from surrogate.folder import load_surrogate
 
     generator, reward = load_generator("tiny-signs", device), reward_zoo.load("ocr")
-    try:
-        guards = {GUARD: reward_zoo.load(GUARD)}
-    except MissingWeightsError as error:
-        note(f"no guard: {error}")
-        guards = {}
+    guards = load_guards(None, "ocr")
     prompts, eval_prompts = load_prompts("signs-train"), load_prompts("signs-test")[:eval_samples]
     run.save_config({"distill": distill_config.as_dict(), "finetune": tune_config.as_dict()})
     distilled = run_distill(run, generator, reward, "ocr", prompts, distill_config)
-    saved = load_surrogate(run.path / "surrogate")
-    tuned = run_finetune(run, generator, saved, reward, prompts, eval_prompts, tune_config, guards=guards)
+    job = TuningJob(
+        generator=generator,
+        reward=reward,
+        reward_spec="ocr",
+        prompts=prompts,
+        test=eval_prompts,
+        config=tune_config,
+        method=load_method(tune_config.method, {}),
+        critic=critic_of(load_surrogate(run.path / "surrogate"), reward, tune_config.seed),
+        guards=guards,
+    )
+    tuned = run_finetune(run, job)
     pairwise = distilled["pairwise"]
     return {
-        **{key: tuned[key] for key in ("reward_name", "reward", "reward_one_step", "exact")},
-        "guard": tuned["guards"][0] if tuned["guards"] else None,
+        **tuned,
+        "guard": next((guard for guard in tuned["guards"] if guard["name"] != "artifact_guard"), None),
         "reward_calls": distilled["reward_calls"] + tuned["reward_calls"],
         "calls": {"labels": distilled["reward_calls"], **tuned["calls"]},
         "surrogate": {
@@ -68,5 +75,4 @@ def _both_jobs(
             "spearman": distilled["spearman"],
             "folder": distilled["surrogate"],
         },
-        **{key: tuned[key] for key in ("best_step", "stopped", "adapter", "samples", "run")},
     }

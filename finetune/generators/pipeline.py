@@ -13,7 +13,7 @@ from diffusers.models.attention_processor import AttnProcessor
 
 from finetune.errors import GeneratorError
 from finetune.generators.preset import Preset, preset_for, presets
-from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times
+from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times, transition
 from reward_zoo.devices import pick_device
 from reward_zoo.errors import did_you_mean, first_line
 from surrogate.types import LatentSpace, Rollout, TextConditioning
@@ -122,6 +122,10 @@ class SDXLGenerator:
         """`rollout.next_input` between this generator's two times."""
         return next_input(z1, seen, fresh, self.preset, self.alphas_cumprod, self.preset.times)
 
+    def transition(self, z1: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`rollout.transition` between this generator's two times."""
+        return transition(z1, seen, self.preset, self.alphas_cumprod, self.preset.times)
+
     def inputs_first(self, noise: torch.Tensor) -> torch.Tensor:
         """`rollout.first_input` with this generator's preset."""
         return first_input(noise, self.preset, self.alphas_cumprod)
@@ -152,6 +156,10 @@ class SDXLGenerator:
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents → images B×3×H×W in [0, 1]."""
+        return self.decode_with_gradient(latents)
+
+    def decode_with_gradient(self, latents: torch.Tensor) -> torch.Tensor:
+        """The same, for rewards that are climbed through the pixels."""
         latents = latents.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.bf16):
             images = self.vae.decode(latents / self.vae.config.scaling_factor).sample

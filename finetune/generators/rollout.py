@@ -57,6 +57,22 @@ def sampling_times(preset: Preset, steps: int) -> list[int]:
     return [round(preset.times[0] * (1 - step / steps)) for step in range(steps)]
 
 
+def transition(
+    x0: torch.Tensor, seen: torch.Tensor, preset: Preset, alphas_cumprod: torch.Tensor, times: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean (as x0) and standard deviation (a scalar, 0 without fresh noise) of the input at the second of two times."""
+    first, second = (alphas_cumprod[time] for time in times)
+    root, sigma = second.sqrt(), (1 - second).sqrt()
+    if preset.sampler == "lcm":
+        return root * x0, sigma
+    if preset.sampler in ("ddim", "euler"):
+        return root * x0 + sigma * seen, torch.zeros(())
+    start, end = ((1 - first) / first).sqrt(), ((1 - second) / second).sqrt()
+    up = (end**2 * (start**2 - end**2) / start**2).sqrt()
+    down = (end**2 - up**2).sqrt()
+    return root * (x0 + down * seen), root * up
+
+
 def next_input(
     x0: torch.Tensor,
     seen: torch.Tensor,
@@ -66,13 +82,5 @@ def next_input(
     times: tuple[int, int],
 ) -> torch.Tensor:
     """x0, found at the first of two times, with noise put back to the second; see the module's table."""
-    first, second = (alphas_cumprod[time] for time in times)
-    root, sigma = second.sqrt(), (1 - second).sqrt()
-    if preset.sampler == "lcm":
-        return root * x0 + sigma * fresh
-    if preset.sampler in ("ddim", "euler"):
-        return root * x0 + sigma * seen
-    start, end = ((1 - first) / first).sqrt(), ((1 - second) / second).sqrt()
-    up = (end**2 * (start**2 - end**2) / start**2).sqrt()
-    down = (end**2 - up**2).sqrt()
-    return root * (x0 + down * seen + up * fresh)
+    mean, spread = transition(x0, seen, preset, alphas_cumprod, times)
+    return mean + spread * fresh

@@ -5,165 +5,150 @@ import math
 import pytest
 import torch
 
-import reward_zoo
 from finetune.anchor import TrustRegion
 from finetune.config import FinetuneConfig
 from finetune.errors import ConfigError
-from finetune.generators.pipeline import load_generator
-from finetune.lora import AveragedParameters, lora_state
+from finetune.methods import METHODS, load_method
 from finetune.objective import NormaliseAndClip
-from finetune.trainer import Trainer
-from surrogate.building import build_surrogate
-from surrogate.config import DistillConfig
+from finetune.tuning import AveragedParameters
+from surrogate.checkpoint import Checkpoints
 from surrogate.errors import ResumeError
-from surrogate.model import Part, Surrogate
-from surrogate.sampling import LabelledLatents
-from surrogate.types import LatentSpace
-from tests.tiny.surrogate import Itself
+from tests.tiny.toy import ToyGenerator
+from tests.tiny.tuning import make_trainer, mean_latent
 
-PROMPTS = [f"a {thing}" for thing in ("cat", "dog", "tree", "boat", "house", "car", "bird", "lamp")]
-CLIMB = {"adapt_steps": 0, "learning_rate": 1e-2, "lora_targets": "all"}
-SMALL = {
-    "batch_size": 4,
-    "adapt_prompts": 2,
-    "evaluate_every": 2,
-    "validation_samples": 2,
-    "lora_targets": "attention",
-    "lora_rank": 2,
-}
+FROZEN = {"adapt_steps": "0"}
+WIDE = {"anchor_band": "0.5", "anchor_band_max": "0.5"}
 
 
-class MeanHead(torch.nn.Module):
-    """The mean of channel 0, `sign` times."""
-
-    kind = "mean"
-
-    def __init__(self, sign):
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.tensor(sign))
-
-    def look(self, features):
-        return self.scale * features[0][:, 0].mean((1, 2))
-
-    def rate(self, looks, conditioning):
-        return looks
-
-
-def mean_latent(sign=1.0):
-    """A perfect surrogate of the mean of latent channel 0; `sign=-1` makes it a perfect liar."""
-    space = LatentSpace(4, 16, 16, 0.13025)
-    part = Part("mean", mean=0.0, spread=1.0)
-    return Surrogate(Itself(torch.ones(1000)), [MeanHead(sign)], parts=[part], latent_space=space, score_time=0)
-
-
-class LatentReward(reward_zoo.Reward):
-    """The true reward of these tests: what the decoder below hands through."""
-
-    card = reward_zoo.list_rewards()[0]
-
-    def score(self, inputs):
-        return inputs.images[:, 0].mean((1, 2))
-
-
-@pytest.fixture
-def make(tiny_sdxl, monkeypatch):
-    def build(surrogate=None, **settings):
-        generator = load_generator(str(tiny_sdxl))
-        # "Decoding" shows latent channel 0, squeezed into [0, 1]: the reward sees what the surrogate sees.
-        monkeypatch.setattr(generator, "decode", lambda z: torch.sigmoid(z[:, :1].expand(-1, 3, -1, -1) / 20))
-        config = FinetuneConfig(**{**SMALL, **settings})
-        if surrogate is None:
-            data = LabelledLatents(
-                torch.zeros(2, 4, 16, 16), torch.tensor([0.0, 1.0]), torch.ones(2), torch.zeros(2), ["a"], ["", ""]
-            )
-            surrogate = build_surrogate(generator, data, DistillConfig(backbone="encoder"))
-        distilled = DistillConfig(max_time=50, score_time=10, losses=("regression",)).settled(perceives=False)
-        return Trainer(generator, surrogate, LatentReward(), PROMPTS, config, distilled=distilled, margin=0.0)
-
-    return build
-
-
-def test_it_raises_a_reward_its_surrogate_knows(make):
-    trainer = make(mean_latent(), steps=16, **CLIMB, anchor_band=0.5, anchor_band_max=0.5)
+def test_it_raises_a_reward_its_surrogate_knows():
+    trainer = make_trainer(critic=mean_latent(), options=FROZEN | WIDE, steps=16)
     trainer.run()
     assert trainer.best_reward > trainer.start_reward + 0.01
     assert trainer.best_step > 0
     assert not trainer.stopped
 
 
-def test_a_lying_surrogate_stops_the_run_and_the_start_stands(make):
-    trainer = make(
-        mean_latent(sign=-1.0),
-        steps=60,
-        adapt_steps=0,
-        learning_rate=1e-2,
-        lora_targets="all",
-        anchor_band=0.5,
-        anchor_band_max=0.5,
-    )
+def test_a_lying_surrogate_stops_the_run_and_the_start_stands():
+    trainer = make_trainer(critic=mean_latent(sign=-1.0), options=FROZEN | WIDE, steps=60)
     trainer.run()
     assert "true reward fell" in trainer.stopped
     assert trainer.step < 60
     assert trainer.best_step == 0
 
 
-def test_the_anchor_holds_the_distance(make):
+def test_the_anchor_holds_the_distance():
     distances = {}
-    for band in (0.002, 0.5):
-        trainer = make(
-            mean_latent(),
-            steps=12,
-            **CLIMB,
-            anchor_band=band,
-            anchor_band_max=band,
+    for band in ("0.002", "0.5"):
+        trainer = make_trainer(
+            critic=mean_latent(), options=FROZEN | {"anchor_band": band, "anchor_band_max": band}, steps=30, learning_rate=3e-2
         )
-        records = []
-        trainer.report = records.append
         trainer.run()
-        distances[band] = records[-1]["distance"]
-    assert distances[0.002] < distances[0.5] / 3
+        distances[band] = trainer.method.metrics["distance"]
+    assert distances["0.002"] < distances["0.5"] / 3
 
 
-def test_every_training_call_of_the_reward_is_counted(make):
-    trainer = make(mean_latent(), steps=4, adapt_every=2, adapt_steps=0)
+def test_every_training_call_of_the_reward_is_counted():
+    trainer = make_trainer(critic=mean_latent(), options=FROZEN | {"adapt_every": "2"}, steps=4)
     trainer.run()
     assert trainer.meter.calls == 2 * 2 * 2 * 2  # adaptations × prompts × noises × (z1, z2)
     assert trainer.validation_meter.calls == 3 * 2  # evaluations × validation prompts
+    assert trainer.reward_calls == trainer.meter.calls + trainer.validation_meter.calls
 
 
-def test_resumed_is_uninterrupted(make, tmp_path):
-    settings = {"adapt_every": 2, "adapt_steps": 1}
-    whole = make(steps=4, **settings)
+def test_a_run_ends_when_its_calls_are_spent():
+    trainer = make_trainer(method="ddpo", options={"samples_per_prompt": "2"}, steps=50, max_reward_calls=30)
+    trainer.run()
+    assert 30 <= trainer.reward_calls < 30 + 8 + 2
+    trainer.run(max_reward_calls=60)
+    assert 60 <= trainer.reward_calls < 60 + 8 + 2
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("refl", "draft-lv")])
+def test_resumed_is_uninterrupted(tmp_path, method):
+    options = {"adapt_every": "2", "adapt_steps": "1"} if method == "lasro" else {}
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    whole = make_trainer(method=method, options=options, steps=4)
     whole.run()
-    half = make(steps=2, **settings)
-    half.run(tmp_path / "last.pt")
-    resumed = make(steps=4, **settings)
-    resumed.load(tmp_path / "last.pt")
+    make_trainer(method=method, options=options, steps=2).run(checkpoints)
+    resumed = make_trainer(method=method, options=options, steps=4)
+    resumed.load(checkpoints)
+    assert resumed.step == 2
     resumed.run()
-    assert resumed.meter.calls == whole.meter.calls
-    for name, tensor in lora_state(whole.generator.unet).items():
-        assert torch.equal(tensor, lora_state(resumed.generator.unet)[name]), name
-    for name, tensor in whole.surrogate.state_dict().items():
-        assert torch.equal(tensor, resumed.surrogate.state_dict()[name]), name
+    assert resumed.reward_calls == whole.reward_calls
+    for name, tensor in whole.tuned.state().items():
+        assert torch.equal(tensor, resumed.tuned.state()[name]), name
+    for name, tensor in whole.best.items():
+        assert torch.equal(tensor, resumed.best[name]), name
+    if method == "lasro":
+        for name, tensor in whole.method.surrogate.state_dict().items():
+            assert torch.equal(tensor, resumed.method.surrogate.state_dict()[name]), name
 
 
-def test_resuming_with_other_settings_names_the_field(make, tmp_path):
-    trainer = make(mean_latent(), steps=2, adapt_steps=0)
-    trainer.save(tmp_path / "last.pt")
-    with pytest.raises(ResumeError, match=r"learning_rate was 0.0006 and is now 0.5"):
-        make(mean_latent(), steps=2, adapt_steps=0, learning_rate=0.5).load(tmp_path / "last.pt")
-    (tmp_path / "last.pt").write_bytes(b"x")
+def test_a_run_left_is_saved_at_its_step_and_old_checkpoints_go(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    trainer = make_trainer(method="ddpo", steps=9)
+    trainer.report = lambda record: setattr(trainer, "leave", record["step"] >= 3)
+    trainer.run(checkpoints)
+    assert trainer.step == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003.pt"]
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    make_trainer(method="ddpo", steps=4).run(checkpoints)
+    (tmp_path / "step-00000004.pt").write_bytes(b"x")
+    resumed = make_trainer(method="ddpo", steps=4)
+    resumed.load(checkpoints)
+    assert resumed.step == 2
+    (tmp_path / "step-00000002.pt").write_bytes(b"x")
     with pytest.raises(ResumeError, match="cannot be read"):
-        trainer.load(tmp_path / "last.pt")
+        resumed.load(checkpoints)
 
 
-def test_a_non_finite_step_is_skipped(make):
-    trainer = make(mean_latent(sign=math.nan), steps=1, adapt_steps=0)
-    before = lora_state(trainer.generator.unet)
-    trainer.step = 1
-    assert trainer.generator_step()["skipped_steps"] == 1
-    for name, tensor in lora_state(trainer.generator.unet).items():
+def test_resuming_with_other_settings_names_the_field(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    trainer = make_trainer(critic=mean_latent(), options=FROZEN, steps=2)
+    trainer.run(checkpoints)
+    with pytest.raises(ResumeError, match=r"learning_rate was 0.01 and is now 0.5"):
+        make_trainer(critic=mean_latent(), options=FROZEN, steps=2, learning_rate=0.5).load(checkpoints)
+    with pytest.raises(ResumeError, match=r"adapt_every was 4 and is now 3"):
+        make_trainer(critic=mean_latent(), options=FROZEN | {"adapt_every": "3"}, steps=2).load(checkpoints)
+
+
+def test_a_non_finite_step_is_skipped():
+    trainer = make_trainer(critic=mean_latent(sign=math.nan), options=FROZEN, steps=1)
+    before = trainer.tuned.state()
+    trainer.run()
+    assert trainer.skipped == 1
+    for name, tensor in trainer.tuned.state().items():
         assert torch.equal(tensor, before[name])
+
+
+def test_a_learning_rate_that_explodes_leaves_the_best_checkpoint():
+    trainer = make_trainer(critic=mean_latent(), options=FROZEN | WIDE, steps=12, learning_rate=1e6)
+    trainer.run()
+    assert trainer.best_reward >= trainer.start_reward
+    assert all(tensor.isfinite().all() for tensor in trainer.best.values())
+
+
+def test_all_of_the_unet_is_tuned_and_the_frozen_one_is_there_beneath():
+    trainer = make_trainer(critic=mean_latent(), options=FROZEN | WIDE, steps=4)
+    before = trainer.tuned.state()
+    trainer.run()
+    after = trainer.tuned.state()
+    assert sum(not torch.equal(before[name], after[name]) for name in before) > len(before) / 2
+    with trainer.tuned.off():
+        assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.tuned.state().items())
+    assert all(torch.equal(tensor, after[name]) for name, tensor in trainer.tuned.state().items())
+
+
+def test_gathered_batches_are_one_larger_step():
+    trainer = make_trainer(critic=mean_latent(), options=FROZEN, steps=3, gradient_accumulation_steps=2)
+    updates = []
+    step = trainer.optimizer.step
+    trainer.optimizer.step = lambda: (updates.append(trainer.step), step())
+    trainer.run()
+    assert updates == [1, 2, 3]
 
 
 def test_the_wall_stands_at_the_band():
@@ -228,10 +213,40 @@ def test_normalise_and_clip():
         ({"steps": -1}, "--steps -1"),
         ({"learning_rate": 0.0}, r"--learning-rate 0.0"),
         ({"ema_decay": 1.0}, "--ema-decay 1.0"),
-        ({"anchor_band": 0.2, "anchor_band_max": 0.1}, "--anchor-band-max"),
-        ({"z1_weight": 0.0, "z2_weight": 0.0}, "--z1-weight"),
+        ({"tune": "some"}, "--tune some: must be one of lora, full"),
+        ({"max_reward_calls": 0}, "--max-reward-calls 0"),
     ],
 )
 def test_settings_out_of_range_name_their_flag(settings, message):
     with pytest.raises(ConfigError, match=message):
         FinetuneConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("lasso", {}, "--method lasso: no such method; did you mean 'lasro'"),
+        ("lasro", {"anchor_bandmax": "1"}, "--set of lasro: no option 'anchor_bandmax'; did you mean 'anchor_band_max'"),
+        ("lasro", {"adapt_every": "often"}, "is not a whole number"),
+        ("lasro", {"anchor_band": "0.2", "anchor_band_max": "0.1"}, "--set anchor_band_max=0.1: is below"),
+        ("lasro", {"z1_weight": "0", "z2_weight": "0"}, "--set z1_weight=0.0"),
+        ("lasro", {"adapt_steps": "-1"}, "--set adapt_steps=-1"),
+        ("best-of-n", {"samples_per_prompt": "1"}, "--set samples_per_prompt=1"),
+        ("ddpo", {"clip_range": "0"}, "--set clip_range=0.0: must be above 0"),
+    ],
+)
+def test_a_methods_settings_name_themselves(method, options, message):
+    with pytest.raises(ConfigError, match=message):
+        load_method(method, options)
+
+
+@pytest.mark.parametrize("method", ["refl", "draft-lv"])
+def test_a_reward_without_a_gradient_is_refused_where_one_is_needed(method):
+    with pytest.raises(ConfigError, match=f"--method {method}: reward jpeg_compressibility has no gradient"):
+        make_trainer(method=method, steps=1, reward="jpeg_compressibility")
+
+
+@pytest.mark.parametrize("method", ["ddpo", "pso", "best-of-n", "draft-lv"])
+def test_a_sampler_without_fresh_noise_is_refused_where_it_is_needed(method):
+    with pytest.raises(ConfigError, match="puts no fresh noise between its steps"):
+        make_trainer(method=method, steps=1, generator=ToyGenerator("ddim"))

@@ -1,0 +1,161 @@
+"""Where generator, surrogate, method and reward meet: `lasro finetune` as a function from settings to a result."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+import reward_zoo
+from cli.failures import Ended
+from cli.output import note, progress
+from cli.pictures import save_before_after
+from cli.run_folder import RunFolder
+from cli.wiring import part_names
+from finetune.card import adapter_card
+from finetune.config import FinetuneConfig
+from finetune.evaluation import Evaluation, compare, evaluate
+from finetune.generators.pipeline import SDXLGenerator
+from finetune.lora import save_lora
+from finetune.method import Critic, Method
+from finetune.trainer import Trainer
+from finetune.verdict import verdict
+from reward_zoo.card import READ_TEXT
+from surrogate.checkpoint import Checkpoints
+from surrogate.config import DistillConfig
+from surrogate.folder import SavedSurrogate
+from surrogate.sampling import read_stores
+from surrogate.seeding import derive_seed
+from surrogate.store import LabelledStore
+
+KEPT_IMAGES = 64  # of the final comparison, for its pictures and the distance to base
+DIVERSITY_PROMPTS = 48  # of the final comparison's, painted several times
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningJob:
+    """Everything a fine-tuning run is made of.
+
+    `reward_spec` is how the reward was asked for; `test` prompts are seen before and after, never in between.
+    """
+
+    generator: SDXLGenerator
+    reward: reward_zoo.Reward
+    reward_spec: str
+    prompts: Sequence[str]
+    test: Sequence[str]
+    config: FinetuneConfig
+    method: tuple[type[Method], Any]
+    critic: Critic | None = None
+    guards: dict[str, reward_zoo.Reward] = field(default_factory=dict)
+
+    def trainer(self, run: RunFolder, bar: Any) -> Trainer:  # noqa: ANN401 - what `progress` yields
+        """A trainer that reports to the run's folder and to a bar."""
+
+        def report(record: dict[str, Any]) -> None:
+            run.log({"phase": "finetune", **record})
+            text = f"validation reward {record['validation_reward']:.3f}" if "validation_reward" in record else ""
+            bar(record["step"], record["steps"], text)
+
+        return Trainer(self.generator, self.reward, self.prompts, self.config, self.method, critic=self.critic, report=report)
+
+    def evaluate(self) -> Evaluation:
+        """The generator as it is now, on the test prompts."""
+        seeds = [derive_seed(0, "evaluation", index) for index in range(len(self.test))]
+        kept = {"keep_images": KEPT_IMAGES, "diversity_prompts": DIVERSITY_PROMPTS}
+        return evaluate(self.generator, self.reward, self.test, seeds, guards=self.guards, **kept)
+
+
+def critic_of(saved: SavedSurrogate, reward: reward_zoo.Reward, seed: int) -> Critic:
+    """A saved surrogate with the labels it was trained on, where they still stand, for a run of some seed."""
+    distilled = replace(DistillConfig.from_dict(saved.config["distill"]), seed=seed)
+    reading = {"part_names": part_names(reward), "reads_text": reward.card.perceives == READ_TEXT}
+    labels = read_stores([LabelledStore.open(path) for path in saved.labels], **reading) if saved.labels else None
+    return Critic(saved.surrogate, distilled, saved.config["margin"], labels)
+
+
+def run_finetune(run: RunFolder, job: TuningJob, *, resume: bool = False) -> dict[str, Any]:
+    """Tune, evaluate before and after, export: the result of `lasro finetune`.
+
+    Raises:
+        Ended: the process was asked to end; what was done is saved.
+    """
+    began = time.time()
+    with progress("tune") as bar:
+        trainer = job.trainer(run, bar)
+        checkpoints = Checkpoints(run.path / "checkpoints", job.config.keep)
+        if resume:
+            trainer.load(checkpoints)
+        with leaving_on_signal(trainer):
+            trainer.run(checkpoints)
+    if trainer.stopped:
+        note(f"stopped: {trainer.stopped}")
+    trainer.tuned.load_state(trainer.best)
+    note(f"evaluating {len(job.test)} prompts before and after")
+    with trainer.tuned.off():
+        before = job.evaluate()
+    after = job.evaluate()
+    found = compare(before, after, job.generator)
+    save_before_after(before, after, job.test, run.path / "samples")
+    result = {
+        **found,
+        "verdict": verdict(found),
+        "method": job.config.method,
+        "reward_name": job.reward_spec,
+        "reward_calls": trainer.reward_calls,
+        "calls": {
+            "training": trainer.meter.calls,
+            "validation": trainer.validation_meter.calls,
+            "evaluation": 2 * int(np.size(before.scores) + np.size(before.one_step)),
+        },
+        "best_step": trainer.best_step,
+        "stopped": trainer.stopped,
+        "minutes": (time.time() - began) / 60,
+        **_export(run, job, trainer, found),
+        "samples": str(run.path / "samples" / "before_after.png"),
+        "run": str(run.path),
+    }
+    run.save_summary(result)
+    return result
+
+
+def _export(run: RunFolder, job: TuningJob, trainer: Trainer, found: dict[str, Any]) -> dict[str, str]:
+    """A LoRA for diffusers with its card; of a fully tuned UNet, the whole pipeline."""
+    if job.config.tune == "full":
+        job.generator.pipeline.save_pretrained(run.path / "pipeline")
+        return {"pipeline": str(run.path / "pipeline")}
+    save_lora(trainer.best, run.path / "adapter")
+    card = adapter_card(job.generator.preset, job.reward_spec, job.reward.card, job.config, found, trainer.reward_calls)
+    (run.path / "adapter" / "README.md").write_text(card)
+    return {"adapter": str(run.path / "adapter")}
+
+
+@contextmanager
+def leaving_on_signal(trainer: Trainer) -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM end the run after the step it is in, saved; a second one ends it at once.
+
+    Raises:
+        Ended: afterwards, if one came.
+    """
+    came: list[int] = []
+
+    def leave(number: int, _frame: object) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+        trainer.leave = True
+        note("ending after this step; once more to end at once")
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came and trainer.step < trainer.config.steps and not trainer.stopped:
+        raise Ended(came[0])

@@ -1,0 +1,131 @@
+"""LaSRO (Jia et al., CVPR 2025, arXiv 2411.15247): climb a surrogate of the reward in latent space, and keep it honest.
+
+Generator steps on −(c1·S[R(z1)] + c2·S[R(z2)]) + anchor alternate with surrogate steps on fresh labels in a replay buffer.
+Where it differs from the paper: the anchor needs no data (a trust region around the frozen generator in place of the LCM
+loss, see finetune/anchor.py), the surrogate may perceive and be taught by hindsight, and scores are clipped at the highest
+that the reward can give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from finetune.adaptation import Adapter
+from finetune.anchor import TrustRegion, x0_distance
+from finetune.config import above_zero, named
+from finetune.errors import ConfigError
+from finetune.method import Method as Base
+from finetune.method import Workshop
+from finetune.objective import NormaliseAndClip
+from finetune.trajectories import trajectory
+from surrogate.seeding import stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """LaSRO's own.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    z1_weight: float = 0.5  # c1: the one-step image's share of the objective
+    z2_weight: float = 1.0  # c2: the two-step image's
+    anchor: bool = True  # off: nothing holds the generator near the frozen one
+    anchor_band: float = 0.025  # distance to the frozen generator that the anchor holds, as a share of x0's variance
+    anchor_band_max: float = 0.12  # how far the band may widen while the surrogate stays accurate
+    trust_accuracy: float = 0.6  # pairwise accuracy on fresh samples below which the band does not widen
+    off_policy: bool = True  # off: one start noise a prompt, the fresh noise alone varies
+    adapt_every: int = 4  # generator steps between adaptations of the surrogate
+    adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
+    adapt_steps: int = 2  # surrogate steps an adaptation
+    adapt_learning_rate: float | None = None  # None: a quarter of what suits the surrogate's network
+    replay_size: int = 4096  # fresh labels kept
+
+    def __post_init__(self) -> None:
+        above_zero(self, ("anchor_band", "adapt_every", "adapt_prompts", "replay_size", "adapt_learning_rate"))
+        if self.adapt_steps < 0:
+            raise ConfigError(f"{named(self, 'adapt_steps')}: must not be negative; 0 freezes the surrogate")
+        if self.anchor_band_max < self.anchor_band:
+            raise ConfigError(f"{named(self, 'anchor_band_max')}: is below {named(self, 'anchor_band')}")
+        if self.z1_weight < 0 or self.z2_weight < 0 or self.z1_weight + self.z2_weight == 0:
+            raise ConfigError(f"{named(self, 'z1_weight')}, {named(self, 'z2_weight')}: must not be negative, nor both 0")
+
+
+class Method(Base):
+    """The two co-trained models: the generator, whose losses these are, and the surrogate."""
+
+    needs_surrogate = True
+    learning_rate = 6e-4
+
+    def __init__(self, shop: Workshop, settings: Settings) -> None:
+        super().__init__(shop, settings)
+        self.surrogate = shop.critic.surrogate.requires_grad_(False).eval().to(shop.generator.device)
+        self.adapter = Adapter(shop, settings)
+        self.trust = TrustRegion(settings.anchor_band, settings.anchor_band_max)
+        highest = shop.meter.reward.card.range[1]
+        self.objectives = (NormaliseAndClip(highest=highest), NormaliseAndClip(highest=highest))
+
+    def losses(self, step: int) -> Iterator[torch.Tensor]:
+        """A generator step; then, every few of them, an adaptation of the surrogate."""
+        config, settings = self.shop.config, self.settings
+        rng = stream(config.seed, "generator", step)
+        for _ in range(config.gradient_accumulation_steps):
+            yield self._loss(rng)
+            self.trust.update(self.metrics["distance"])
+        if step % settings.adapt_every == 0:
+            self.metrics |= self.adapter.step(step)
+            self.trust.widen(self.adapter.accuracy, trusted=settings.trust_accuracy)
+
+    def _loss(self, rng: torch.Generator) -> torch.Tensor:
+        settings, generator, count = self.settings, self.shop.generator, self.shop.config.batch_size
+        groups = torch.randint(0, len(self.shop.prompts), (count,), generator=rng)
+        conditioning = self.shop.table[groups]
+        shape = (count, *self.shop.latent_shape)
+        start = torch.randn(shape, generator=rng) if settings.off_policy else self._own_noises(groups)
+        fresh = torch.randn(shape, generator=rng)
+        inputs, outputs = trajectory(generator, start, fresh, conditioning)
+        with torch.no_grad(), self.shop.tuned.off():
+            frozen = [generator.x0(*one, conditioning)[0] for one in inputs]
+        distance = sum(x0_distance(z, before) for z, before in zip(outputs, frozen, strict=True)) / len(outputs)
+        with torch.autocast(outputs[0].device.type, torch.bfloat16):
+            scores = [self.surrogate.score(z, conditioning, rng=rng) for z in outputs]
+        weights = (settings.z1_weight, settings.z2_weight)
+        parts = zip(weights, self.objectives, scores, strict=False)  # a one-step generator has no z2
+        gain = sum(weight * objective(score).mean() for weight, objective, score in parts)
+        self.metrics = {
+            **{f"surrogate_z{number}": score.mean().item() for number, score in enumerate(scores, 1)},
+            "distance": distance.item(),
+            "band": self.trust.band,
+            "anchor_weight": self.trust.weight,
+        }
+        return self.trust.penalty(distance) - gain if settings.anchor else -gain
+
+    def _own_noises(self, groups: torch.Tensor) -> torch.Tensor:
+        seed, shape = self.shop.config.seed, self.shop.latent_shape
+        return torch.stack([torch.randn(shape, generator=stream(seed, "own noise", group)) for group in groups.tolist()])
+
+    @property
+    def promised(self) -> float:
+        """The surrogate's mean score of the last batch's final images."""
+        return self.metrics.get("surrogate_z2", self.metrics.get("surrogate_z1", float("nan")))
+
+    def state(self) -> dict[str, Any]:
+        """Surrogate, its optimiser, replay buffer, trust region and the objectives' statistics."""
+        return {
+            "surrogate": self.surrogate.state_dict(),
+            "adapter": self.adapter.state(),
+            "trust": asdict(self.trust),
+            "objectives": [asdict(objective) for objective in self.objectives],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.surrogate.load_state_dict(state["surrogate"])
+        self.adapter.load_state(state["adapter"])
+        self.trust = TrustRegion(**state["trust"])
+        self.objectives = tuple(NormaliseAndClip(**kept) for kept in state["objectives"])
