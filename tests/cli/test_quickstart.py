@@ -14,7 +14,7 @@ def check_fields(result, out):
         assert {"before", "after"} <= set(result[name]), name
     assert len(result["reward"]["ci95"]) == 2
     assert 0 <= result["surrogate"]["pairwise_accuracy"] <= 1
-    assert result["reward_calls"] == sum(result["calls"][name] for name in ("labels", "adaptation", "validation"))
+    assert result["reward_calls"] == sum(result["calls"][name] for name in ("labels", "training", "validation"))
     assert result["minutes"] > 0
     assert result["run"] == str(out)
     assert Path(result["adapter"], "pytorch_lora_weights.safetensors").is_file()
