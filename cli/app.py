@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.bench_app import bench_app
 from cli.failures import run_guarded
 from cli.options import (
     Device,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(rewards_app, name="rewards")
 app.add_typer(cache_app, name="cache")
+app.add_typer(bench_app, name="bench")
 
 
 @app.command(epilog="Example: lasro quickstart --out runs/quickstart --json")

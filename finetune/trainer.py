@@ -6,7 +6,8 @@ would have drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -152,6 +153,16 @@ class Trainer:
                 f"{self.start_reward:.3f} to {reward:.3f}; the best checkpoint (step {self.best_step}) stands"
             )
         return {"validation_reward": reward, "best_step": self.best_step}
+
+    @contextmanager
+    def best_weights(self) -> Iterator[None]:
+        """Inside, the generator is the best checkpoint so far."""
+        present = self.tuned.state()
+        self.tuned.load_state(self.best)
+        try:
+            yield
+        finally:
+            self.tuned.load_state(present)
 
     def _settings(self) -> dict[str, Any]:
         """What a resumed run must agree with."""

@@ -1,0 +1,1 @@
+"""Benchmarks that `lasro bench` runs."""

@@ -1,0 +1,214 @@
+"""Every method on the embedded generator, at equal calls of one reward.
+
+All calls count: labels, samples, adaptation, validation. A rival trains once to the largest budget and is looked at where it
+has spent each smaller one; LaSRO, whose labels come first, is run anew for each budget, on the first labels of one store.
+What is compared is the checkpoint with the best validation reward so far, on prompts whose words were never trained on, and,
+to see what generalises, on training prompts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import reward_zoo
+from cli.bench.rows import Rows
+from cli.output import note, progress
+from cli.run_folder import RunFolder
+from cli.tuning import critic_of
+from cli.wiring import run_label, run_training
+from finetune.config import FinetuneConfig
+from finetune.evaluation import evaluate
+from finetune.generators.pipeline import SDXLGenerator, load_generator
+from finetune.methods import load_method
+from finetune.prompts import load_prompts
+from finetune.trainer import Trainer
+from surrogate.config import DistillConfig
+from surrogate.folder import load_surrogate
+from surrogate.seeding import derive_seed
+from surrogate.store import LabelledStore
+
+GENERATOR = "tiny-signs"
+BUDGETS = (4_000, 8_000, 16_000)
+LARGEST = 32_000  # for LaSRO alone
+EVALUATED = 256  # held-out prompts
+EVALUATED_TRAINING = 128  # training prompts
+DIVERSITY_PROMPTS = 48
+TRAINING = {"validation_samples": 96}  # settings of all runs; these calls count too
+RECONSTRUCTED = {"ocr": 0.971}  # the same prompts' real signs through the autoencoder: python -m recipes.tiny_signs.gates
+TUNING_SEED, TUNING_BUDGET = 100, 4_000  # each method's own: three learning rates, a third, one and three times its default
+RATES = (1 / 3, 1.0, 3.0)
+LASRO_STEPS = 100  # of the generator
+LASRO_KEPT_BACK = 1_400  # calls for adaptation and validation; the others are labels
+LABELS = {"noises": 3, "extra_steps": 8}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignsBench:
+    """One reward's benchmark.
+
+    Args:
+        reward: its spec.
+        guards: specs of rewards that are watched.
+        folder: results, and the work that may be thrown away.
+        device: where networks run.
+    """
+
+    reward: str
+    guards: Sequence[str]
+    folder: Path
+    device: str = "auto"
+
+    @property
+    def rows(self) -> Rows:
+        """Results."""
+        return Rows(self.folder / "results.jsonl")
+
+    @property
+    def tuning(self) -> Rows:
+        """What each method's own tuning found."""
+        return Rows(self.folder / "tuning.jsonl")
+
+    def untuned(self) -> dict[str, Any]:
+        """The generator as it is; measured once."""
+        known = self.rows.where(method="untuned")
+        if not known:
+            generator = load_generator(GENERATOR, self.device)
+            self.rows.add({"method": "untuned", "seed": 0, "budget": 0, "calls": 0, **self._judge(generator), "minutes": 0.0})
+        return self.rows.where(method="untuned")[0]
+
+    def run(self, method: str, seed: int, budgets: Sequence[int]) -> None:
+        """What is missing of one method and seed."""
+        missing = [budget for budget in budgets if not self.rows.where(method=method, seed=seed, budget=budget)]
+        if not missing:
+            return
+        rate = self.learning_rate(method)
+        results = self._lasro(seed, missing, rate) if method == "lasro" else self._rival(method, seed, budgets, rate)
+        for row in results:
+            if row["budget"] in missing:
+                self.rows.add({"method": method, "seed": seed, "learning_rate": rate, **row})
+
+    def learning_rate(self, method: str) -> float:
+        """The best of three by validation reward at the tuning budget; tried once."""
+        default = load_method(method, {})[0].learning_rate
+        for factor in RATES:
+            rate = default * factor
+            if not self.tuning.where(method=method, learning_rate=rate):
+                note(f"{method}: learning rate {rate:.1e}")
+                self.tuning.add({"method": method, "learning_rate": rate, **self._try(method, rate)})
+        return max(self.tuning.where(method=method), key=lambda row: row["validation_reward"])["learning_rate"]
+
+    def _try(self, method: str, rate: float) -> dict[str, Any]:
+        began = time.time()
+        if method == "lasro":
+            trainer, calls, _ = self._climb(TUNING_SEED, TUNING_BUDGET, rate)
+        else:
+            trainer, calls = self._trainer(method, TUNING_SEED, rate), 0
+            with progress(f"{method} at {rate:.1e}") as bar:
+                trainer.report = lambda record: bar(trainer.reward_calls, TUNING_BUDGET)
+                trainer.run(max_reward_calls=TUNING_BUDGET)
+        found = {"validation_reward": trainer.best_reward, "start": trainer.start_reward, "best_step": trainer.best_step}
+        return {**found, "calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
+
+    def _trainer(self, method: str, seed: int, rate: float, **critic: Any) -> Trainer:  # noqa: ANN401
+        steps = LASRO_STEPS if critic else 100_000
+        config = FinetuneConfig(method=method, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
+        generator, reward = load_generator(GENERATOR, self.device), reward_zoo.load(self.reward)
+        return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(method, {}), **critic)
+
+    def _rival(self, method: str, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
+        trainer, spent = self._trainer(method, seed, rate), 0.0
+        for budget in sorted(budgets):
+            began = time.time()
+            with progress(f"{method}, seed {seed}") as bar:
+                trainer.report = lambda record: bar(trainer.reward_calls, max(budgets), f"best {trainer.best_reward:.3f}")
+                trainer.run(max_reward_calls=budget)
+            spent += time.time() - began
+            with trainer.best_weights():
+                yield {"budget": budget, "calls": trainer.reward_calls, **self._judge(trainer.generator), "minutes": spent / 60}
+
+    def _lasro(self, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
+        for budget in sorted(budgets):
+            began = time.time()
+            trainer, labels, earlier = self._climb(seed, budget, rate)
+            minutes = earlier + (time.time() - began) / 60
+            with trainer.best_weights():
+                calls = labels + trainer.reward_calls
+                yield {"budget": budget, "calls": calls, **self._judge(trainer.generator), "minutes": minutes}
+
+    def _climb(self, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
+        """Label, distil, tune within a budget: the trainer, the calls of labels, and the minutes that earlier labels took."""
+        work = self.folder / "work" / f"lasro-{seed}-{budget}"
+        work.mkdir(parents=True, exist_ok=True)
+        generator, reward = load_generator(GENERATOR, self.device), reward_zoo.load(self.reward)
+        config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
+        store, earlier = self._labels(generator, reward, config)
+        if not (work / "surrogate" / "fidelity.json").exists():
+            run_training(RunFolder(work), generator, reward, self.reward, [store], config)
+        critic = critic_of(load_surrogate(work / "surrogate"), reward, seed)
+        trainer = self._trainer("lasro", seed, rate, critic=critic)
+        with progress(f"lasro, seed {seed}, {budget} calls") as bar:
+            trainer.report = lambda record: bar(record["step"], LASRO_STEPS, f"best {trainer.best_reward:.3f}")
+            trainer.run(max_reward_calls=budget - len(store))
+        return trainer, len(store), earlier
+
+    def _labels(
+        self, generator: SDXLGenerator, reward: reward_zoo.Reward, config: DistillConfig
+    ) -> tuple[LabelledStore, float]:
+        """The first labels of the seed's store, which grows from budget to budget, and the minutes that earlier ones took."""
+        folder = self.folder / "work" / f"labels-{config.seed}"
+        took = Rows(folder.with_suffix(".jsonl"))
+        if any(row["labels"] > config.samples for row in took):  # a larger budget was there first
+            folder = self.folder / "work" / f"labels-{config.seed}-{config.samples}"
+            took = Rows(folder.with_suffix(".jsonl"))
+        earlier, began = sum(row["minutes"] for row in took), time.time()
+        store, _ = run_label(folder, generator, reward, self.reward, load_prompts("signs-train"), config)
+        took.add({"labels": len(store), "minutes": (time.time() - began) / 60})
+        return store, earlier
+
+    def _judge(self, generator: SDXLGenerator) -> dict[str, Any]:
+        """The generator as it is now, on held-out and on training prompts; none of these calls counts."""
+        reward = reward_zoo.load(self.reward)
+        guards = {spec: reward_zoo.load(spec) for spec in self.guards}
+        test, training = load_prompts("signs-test")[:EVALUATED], load_prompts("signs-train")[:EVALUATED_TRAINING]
+        seeds = [derive_seed(0, "evaluation", index) for index in range(EVALUATED)]
+        found = evaluate(generator, reward, test, seeds, guards=guards, diversity_prompts=DIVERSITY_PROMPTS)
+        seen = evaluate(generator, reward, training, seeds[: len(training)], one_step=False)
+        return {
+            "reward": mean(found.scores),
+            "reward_one_step": mean(found.one_step),
+            "reward_training_prompts": mean(seen.scores),
+            "guards": {name: mean(scores) for name, scores in found.guards.items()},
+            "alarms": {name: mean(alarm) for name, alarm in found.alarms.items()},
+            "diversity": mean(found.diversity),
+        }
+
+
+def mean(scores: np.ndarray) -> float:
+    """Of those that are there."""
+    return float(np.nanmean(scores))
+
+
+def budgets_of(method: str, largest: int) -> list[int]:
+    """Those up to the largest asked for; the last is LaSRO's alone."""
+    known = [*BUDGETS, LARGEST] if method == "lasro" else list(BUDGETS)
+    return [budget for budget in known if budget <= largest]
+
+
+def summarise(bench: SignsBench) -> dict[str, Any]:
+    """`b` (the untuned generator's reward), `c` (that of reconstructed real pictures) and `results`, as JSON data."""
+    untuned = bench.untuned()
+    results = [row for row in bench.rows if row["method"] != "untuned"]
+    return {
+        "reward": bench.reward,
+        "b": untuned["reward"],
+        "c": RECONSTRUCTED.get(bench.reward),
+        "untuned": untuned,
+        "results": results,
+        "tuning": list(bench.tuning),
+    }

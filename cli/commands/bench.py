@@ -1,0 +1,109 @@
+"""`lasro bench`: run what is missing of a benchmark, show what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cli.output import note, print_json, print_table
+from finetune.errors import ConfigError
+from finetune.methods import METHODS
+from reward_zoo.errors import did_you_mean
+
+
+def signs(
+    *,
+    methods: str,
+    budget: int,
+    seeds: int,
+    reward: str,
+    guards: list[str] | None,
+    out: Path,
+    device: str,
+    show: bool,
+    as_json: bool,
+) -> None:
+    """Every method on the embedded generator at equal reward calls."""
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    for name in names:
+        if name not in METHODS:
+            raise ConfigError(f"--methods {name}: no such method; {did_you_mean(name, METHODS)}")
+    from cli.bench.plots import save_curves
+    from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise
+    from cli.commands.finetune import load_guards
+
+    if budget < BUDGETS[0]:
+        raise ConfigError(f"--budget {budget}: the smallest that is measured is {BUDGETS[0]}")
+    bench = SignsBench(reward=reward, guards=list(load_guards(guards, reward)), folder=out, device=device)
+    bench.untuned()
+    for seed in range(0 if show else seeds):
+        for name in names:
+            note(f"{name}, seed {seed}")
+            bench.run(name, seed, budgets_of(name, budget))
+    summary = summarise(bench)
+    save_curves(summary, out / "curves.png")
+    if as_json:
+        print_json(summary)
+    else:
+        print_table(HEAD, table(summary))
+
+
+HEAD = (
+    "method",
+    "calls",
+    "seeds",
+    "reward",
+    "95 % interval",
+    "gap closed",
+    "one step",
+    "training prompts",
+    "guards",
+    "diversity",
+)
+
+
+def table(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each method and budget: means over seeds; gains of guards and training prompts as shares of the reward's."""
+    from cli.bench.rows import mean_interval
+
+    b, c, untuned = summary["b"], summary["c"], summary["untuned"]
+    keys = list(dict.fromkeys((row["method"], row["budget"]) for row in summary["results"]))
+    rows = [("untuned", "0", "", f"{b:.3f}", "", "", f"{untuned['reward_one_step']:.3f}", "", "", "1.00")]
+    for method, budget in sorted(keys, key=lambda key: (key[1], key[0])):
+        found = [row for row in summary["results"] if (row["method"], row["budget"]) == (method, budget)]
+        reward, low, high = mean_interval([row["reward"] for row in found])
+        mean = {
+            name: sum(row[name] for row in found) / len(found)
+            for name in ("reward_one_step", "reward_training_prompts", "diversity")
+        }
+        guards = {
+            name: sum(row["guards"][name] for row in found) / len(found) - before for name, before in untuned["guards"].items()
+        }
+        rows.append(
+            (
+                method,
+                f"{budget:,}",
+                str(len(found)),
+                f"{reward:.3f}",
+                f"{low:.3f} to {high:.3f}",
+                f"{(reward - b) / (c - b):.0%}" if c else "",
+                f"{mean['reward_one_step']:.3f}",
+                f"{mean['reward_training_prompts']:.3f}",
+                ", ".join(f"{name} {gain:+.3f}" for name, gain in guards.items()),
+                f"{mean['diversity'] / untuned['diversity']:.2f}",
+            )
+        )
+    return rows
+
+
+def analysis(*, out: Path, device: str, as_json: bool) -> None:
+    """Why two steps are hard."""
+    from cli.bench.analysis import run_analysis, save_plot
+
+    rows = run_analysis(out, device)
+    save_plot(rows, out / "analysis.png")
+    if as_json:
+        print_json(rows)
+        return
+    names = list(rows[0])
+    print_table(names, [["none" if row[name] is None else f"{row[name]:.4g}" for name in names] for row in rows])

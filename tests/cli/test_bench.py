@@ -1,0 +1,80 @@
+"""`lasro bench` in miniature: every method runs, calls are counted, what is there is not run again."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from cli.bench import signs
+from cli.bench.rows import Rows, mean_interval
+from cli.commands.bench import table
+from finetune.methods import METHODS
+
+
+@pytest.fixture
+def small(monkeypatch):
+    sizes = {"BUDGETS": (40, 60), "LARGEST": 80, "EVALUATED": 4, "EVALUATED_TRAINING": 2, "DIVERSITY_PROMPTS": 1}
+    sizes |= {"TUNING_BUDGET": 30, "RATES": (1.0,), "LASRO_STEPS": 1, "LASRO_KEPT_BACK": 10}
+    for name, value in sizes.items():
+        monkeypatch.setattr(signs, name, value)
+    monkeypatch.setattr(signs, "LABELS", {"noises": 2, "extra_steps": 0, "steps": 2, "backbone": "latent-cnn"})
+    monkeypatch.setattr(signs, "TRAINING", {"validation_samples": 2, "batch_size": 4})
+
+
+def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, monkeypatch):
+    command = ["bench", "signs", "--methods", "lasro,ddpo", "--budget", 60, "--seeds", 1, "--reward", "png_compressibility"]
+    command += ["--guard", "artifact_guard", "--out", tmp_path / "bench"]
+    code, found, err = lasro(*command, "--json")
+    assert code == 0, err
+    assert found["c"] is None
+    assert found["b"] == found["untuned"]["reward"]
+    assert [(row["method"], row["budget"]) for row in found["results"]] == [
+        ("lasro", 40), ("lasro", 60), ("ddpo", 40), ("ddpo", 60),
+    ]  # fmt: skip
+    for row in found["results"]:
+        assert row["budget"] * 0.6 <= row["calls"] <= row["budget"] + 18
+        assert set(row["guards"]) == {"artifact_guard"}
+        assert {"seed", "reward", "reward_one_step", "diversity", "minutes", "reward_training_prompts"} <= set(row)
+    assert {row["method"] for row in found["tuning"]} == {"lasro", "ddpo"}
+    with Image.open(tmp_path / "bench" / "curves.png") as picture:
+        assert picture.width > 1000
+    monkeypatch.setattr(signs.SignsBench, "_rival", lambda *_: pytest.fail("was run again"))
+    monkeypatch.setattr(signs.SignsBench, "_lasro", lambda *_: pytest.fail("was run again"))
+    code, again, err = lasro(*command, "--json")
+    assert code == 0, err
+    assert again == found
+    code, text, _ = lasro(*command, "--show")
+    assert "ddpo" in text
+
+
+@pytest.mark.parametrize("flags", [["--methods", "ddpoo"], ["--budget", "10"]])
+def test_mistakes_are_named(lasro, flags, tmp_path):
+    code, out, err = lasro("bench", "signs", *flags, "--out", tmp_path / "bench")
+    assert (code, out) == (2, "")
+    assert flags[0] in err
+    assert not (tmp_path / "bench").exists()
+
+
+def test_the_default_methods_need_no_gradient(lasro):
+    from cli.bench_app import RIVALS
+
+    assert set(METHODS) - set(RIVALS.split(",")) == {"refl", "draft-lv"}
+
+
+def test_rows_are_kept_as_they_come(tmp_path):
+    rows = Rows(tmp_path / "deep" / "rows.jsonl")
+    assert list(rows) == []
+    rows.add({"method": "a", "seed": 0})
+    rows.add({"method": "a", "seed": 1})
+    assert rows.where(method="a", seed=1) == [{"method": "a", "seed": 1}]
+    assert json.loads((tmp_path / "deep" / "rows.jsonl").read_text().splitlines()[0])["seed"] == 0
+
+
+def test_the_gap_closed_is_a_share_of_what_reconstruction_leaves():
+    untuned = {"reward": 0.5, "reward_one_step": 0.4, "guards": {"g": 0.3}, "diversity": 0.2}
+    row = {"method": "m", "budget": 4000, "reward_training_prompts": 0.8, "reward_one_step": 0.6, "guards": {"g": 0.4}}
+    rows = [{**row, "reward": reward, "diversity": 0.19} for reward in (0.6, 0.8)]
+    line = table({"b": 0.5, "c": 0.9, "untuned": untuned, "results": rows})[1]
+    assert line[:4] == ("m", "4,000", "2", "0.700")
+    assert line[5:] == ("50%", "0.600", "0.800", "g +0.100", "0.95")
+    assert mean_interval([0.7]) == pytest.approx((0.7, 0.7, 0.7))
