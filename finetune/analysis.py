@@ -88,9 +88,9 @@ class StepAnalysis:
         return ratio.mean().item(), ratio.quantile(0.95).item()
 
     def gradient_noise(self, steps: int, score: Scorer, *, samples: int = 4) -> float:
-        """Noise of one chain's policy gradient g = advantage × Σ ∇ log p, over the steps that have a likelihood: tr Cov(g) / |E g|².
+        """How noisy one chain's policy gradient g = advantage × Σ ∇ log p is: tr Cov(g) / |E g|².
 
-        So many chains must be averaged before the estimate's error is as long as the gradient itself. Infinite for one step,
+        The sum is over the steps that have a likelihood. So many chains must be averaged before the estimate's error is as long as the gradient itself. Infinite for one step,
         which has no likelihood. Gradients are with respect to all weights of the UNet; advantages are within a prompt.
         """
         if steps == 1:
