@@ -27,6 +27,7 @@ from cli.options import (
     Seed,
 )
 from cli.rewards_app import cache_app, rewards_app
+from cli.trackers import PACKAGES as TRACKERS
 from finetune.config import FinetuneConfig
 from finetune.methods import METHODS
 from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
@@ -217,6 +218,9 @@ def finetune(
     eval_prompts: Annotated[str | None, typer.Option(help="Held-out prompts for before and after.")] = None,
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     guard: Guard = None,
+    tracker: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(TRACKERS)}, none; repeatable.  [default: tensorboard]")
+    ] = None,
     out: Out = Path("runs/tuned"),
     steps: Annotated[int, typer.Option(help="Steps of the method.")] = FinetuneConfig.steps,
     batch_size: Annotated[int, typer.Option(help="Prompts a step.")] = FinetuneConfig.batch_size,
@@ -270,6 +274,7 @@ def finetune(
         eval_prompts=eval_prompts,
         eval_samples=eval_samples,
         guards=guard,
+        trackers=tracker or ["tensorboard"],
         out=out,
         settings=settings,
         method_settings=set_ or [],
@@ -278,6 +283,22 @@ def finetune(
         resume=resume,
         as_json=json,
     )
+
+
+@app.command(epilog="Example: lasro export runs/ocr-tuned --merge --out my-pipeline")
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder of lasro finetune, or its adapter folder.")],
+    generator: Annotated[str | None, typer.Option(help="What was tuned.  [default: what the run says]")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Write the whole pipeline with the adapter in its weights.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the merged pipeline.")] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="Upload adapter or pipeline to OWNER/NAME on the hub.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Merge a tuned adapter into a pipeline folder, or push it to the hub."""
+    from cli.commands.export import export as command
+
+    command(run=run, generator=generator, merge=merge, out=out, push_to_hub=push_to_hub, overwrite=overwrite, as_json=json)
 
 
 @app.command(epilog="Example: lasro evaluate --surrogate runs/ocr/surrogate --json")

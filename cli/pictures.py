@@ -55,5 +55,11 @@ def save_before_after(before: Evaluation, after: Evaluation, prompts: Sequence[s
     grid(images, captions, columns=4).save(folder / "before_after.png")
 
 
+def validation_grid(found: Evaluation, prompts: Sequence[str]) -> Image.Image:
+    """The pictures of a validation with their scores; the same prompts and seeds each time."""
+    captions = [f"{_score(found.scores, row)}  {prompts[row]}" for row in range(len(found.images))]
+    return grid([to_pil(image) for image in found.images], captions, columns=4)
+
+
 def _score(scores: np.ndarray, row: int) -> str:
     return f"{scores[row]:.2f}"

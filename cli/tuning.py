@@ -14,8 +14,9 @@ import numpy as np
 import reward_zoo
 from cli.failures import Ended
 from cli.output import note, progress
-from cli.pictures import save_before_after
+from cli.pictures import save_before_after, validation_grid
 from cli.run_folder import RunFolder
+from cli.trackers import Trackers
 from cli.wiring import part_names
 from finetune.card import adapter_card
 from finetune.config import FinetuneConfig
@@ -53,16 +54,25 @@ class TuningJob:
     method: tuple[type[Method], Any]
     critic: Critic | None = None
     guards: dict[str, reward_zoo.Reward] = field(default_factory=dict)
+    trackers: Sequence[str] = ()
 
-    def trainer(self, run: RunFolder, bar: Any) -> Trainer:  # noqa: ANN401 - what `progress` yields
-        """A trainer that reports to the run's folder and to a bar."""
+    def trainer(self, run: RunFolder, bar: Any, trackers: Trackers) -> Trainer:  # noqa: ANN401 - what `progress` yields
+        """A trainer that reports to the run's folder, to a bar and to trackers."""
 
         def report(record: dict[str, Any]) -> None:
             run.log({"phase": "finetune", **record})
+            trackers.log(record, record["step"])
             text = f"validation reward {record['validation_reward']:.3f}" if "validation_reward" in record else ""
             bar(record["step"], record["steps"], text)
 
-        return Trainer(self.generator, self.reward, self.prompts, self.config, self.method, critic=self.critic, report=report)
+        def gallery(step: int, found: Evaluation, prompts: Sequence[str]) -> None:
+            sheet = validation_grid(found, prompts)
+            (run.path / "samples").mkdir(exist_ok=True)
+            sheet.save(run.path / "samples" / f"step-{step:08d}.png")
+            trackers.picture("validation", sheet, step)
+
+        given = {"critic": self.critic, "report": report, "gallery": gallery}
+        return Trainer(self.generator, self.reward, self.prompts, self.config, self.method, **given)
 
     def evaluate(self) -> Evaluation:
         """The generator as it is now, on the test prompts."""
@@ -86,13 +96,15 @@ def run_finetune(run: RunFolder, job: TuningJob, *, resume: bool = False) -> dic
         Ended: the process was asked to end; what was done is saved.
     """
     began = time.time()
+    trackers = Trackers(job.trackers, run.path, {**job.config.as_dict(), **vars(job.method[1])})
     with progress("tune") as bar:
-        trainer = job.trainer(run, bar)
+        trainer = job.trainer(run, bar, trackers)
         checkpoints = Checkpoints(run.path / "checkpoints", job.config.keep)
         if resume:
             trainer.load(checkpoints)
         with leaving_on_signal(trainer):
             trainer.run(checkpoints)
+    trackers.finish()
     if trainer.stopped:
         note(f"stopped: {trainer.stopped}")
     trainer.tuned.load_state(trainer.best)

@@ -90,8 +90,9 @@ class StepAnalysis:
     def gradient_noise(self, steps: int, score: Scorer, *, samples: int = 4) -> float:
         """How noisy one chain's policy gradient g = advantage × Σ ∇ log p is: tr Cov(g) / |E g|².
 
-        The sum is over the steps that have a likelihood. So many chains must be averaged before the estimate's error is as long as the gradient itself. Infinite for one step,
-        which has no likelihood. Gradients are with respect to all weights of the UNet; advantages are within a prompt.
+        The sum is over the steps that have a likelihood. So many chains must be averaged before the estimate's error is as
+        long as the gradient itself. Infinite for one step, which has no likelihood. Gradients are with respect to all weights
+        of the UNet; advantages are within a prompt.
         """
         if steps == 1:
             return float("inf")

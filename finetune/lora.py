@@ -68,3 +68,14 @@ def load_lora(pipeline: StableDiffusionXLPipeline, folder: str | Path) -> None:
         pipeline.load_lora_weights(str(folder), adapter_name=ADAPTER)
     except Exception as error:
         raise GeneratorError(f"adapter {folder}: does not fit the generator ({str(error).splitlines()[0]})") from error
+
+
+def merge_lora(pipeline: StableDiffusionXLPipeline, folder: str | Path) -> None:
+    """Add an adapter folder's weights to the UNet's own, for good.
+
+    Raises:
+        GeneratorError: see `load_lora`.
+    """
+    load_lora(pipeline, folder)
+    pipeline.fuse_lora(components=["unet"], adapter_names=[ADAPTER])
+    pipeline.unload_lora_weights()

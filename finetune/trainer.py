@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from finetune.config import FinetuneConfig
-from finetune.evaluation import evaluate
+from finetune.evaluation import Evaluation, evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.method import Critic, Method, Workshop
 from finetune.tuning import AveragedParameters, TunedWeights
@@ -25,6 +25,8 @@ from surrogate.sampling import ConditioningTable, LabelledLatents
 from surrogate.seeding import derive_seed, stream
 
 Report = Callable[[dict[str, Any]], None]
+Gallery = Callable[[int, Evaluation, Sequence[str]], None]  # step, what validation found, its prompts
+SHOWN = 12  # pictures of a validation
 FALLS_BEFORE_STOP = 3  # evaluations in a row below the start, while the method believes to gain
 _NUMBERS = ("step", "best_step", "best_reward", "start_reward", "falls", "skipped", "start_promise", "stopped")
 
@@ -40,6 +42,7 @@ class Trainer:
         method: class and settings, see `finetune.methods.load_method`.
         critic: the surrogate, for methods that climb one.
         report: told of every step.
+        gallery: told of every validation, with the pictures of its first prompts.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class Trainer:
         *,
         critic: Critic | None = None,
         report: Report = lambda record: None,
+        gallery: Gallery = lambda step, found, prompts: None,
     ) -> None:
-        self.generator, self.config, self.report = generator, config, report
+        self.generator, self.config, self.report, self.gallery = generator, config, report, gallery
         self._set_aside(prompts)
         self.meter = RewardMeter(reward)  # calls that train
         self.validation_meter = RewardMeter(reward)  # calls that pick the best checkpoint
@@ -134,9 +138,15 @@ class Trainer:
         """True reward of the averaged weights on the validation prompts; keeps the best, and stops a run that cheats."""
         with self.averaged.applied():
             found = evaluate(
-                self.generator, self.validation_meter, self.validation_prompts, self.validation_seeds, one_step=False
+                self.generator,
+                self.validation_meter,
+                self.validation_prompts,
+                self.validation_seeds,
+                one_step=False,
+                keep_images=SHOWN,
             )
             averaged = self.tuned.state()
+        self.gallery(self.step, found, self.validation_prompts)
         scores = torch.from_numpy(found.scores)
         reward, promise = float(scores[scores.isfinite()].mean()), self.method.promised
         if self.step == 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.output import note, print_json, print_table
 from cli.run_folder import check_out, open_run
+from cli.trackers import check_names
 from reward_zoo.errors import MissingWeightsError, SpecError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def finetune(
     eval_prompts: str | None,
     eval_samples: int,
     guards: list[str] | None,
+    trackers: list[str],
     out: Path,
     settings: dict[str, Any],
     method_settings: list[str],
@@ -31,6 +33,7 @@ def finetune(
     as_json: bool,
 ) -> None:
     """Check everything that can be checked, then run."""
+    check_names(trackers)
     check_out(out, overwrite=overwrite, resume=resume)
 
     import reward_zoo
@@ -71,6 +74,7 @@ def finetune(
             method=method,
             critic=critic_of(saved, scorer, config.seed) if saved and method[0].needs_surrogate else None,
             guards=watched,
+            trackers=trackers,
         )
         result = run_finetune(run, job, resume=resume)
     if as_json:

@@ -10,9 +10,12 @@ import time
 import pytest
 import torch
 import yaml
+from diffusers import StableDiffusionXLPipeline
 from safetensors.torch import load_file
 
 from cli.run_folder import RunFolder
+from finetune.generators.pipeline import SDXLGenerator, load_generator
+from finetune.lora import load_lora
 
 PROMPTS = "\n".join(f"a {color} {thing}" for color in ("red", "blue") for thing in ("cat", "dog", "tree", "boat"))
 
@@ -50,11 +53,71 @@ def test_a_fully_tuned_generator_is_a_pipeline_again(lasro, tune, tmp_path):
     assert lasro(*picture)[0] == 0
 
 
+def test_numbers_and_pictures_go_to_tensorboard(lasro, tune, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    assert lasro(*tune, "--method", "gors", "--steps", 2, "--evaluate-every", 1, "--out", out)[0] == 0
+    events = EventAccumulator(str(out / "tracking" / "lasro"), size_guidance={"images": 0}).Reload()
+    assert {"validation_reward", "batch_reward", "grad_norm"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("validation_reward")] == [1, 2]
+    assert [event.step for event in events.Images("validation")] == [0, 1, 2]
+    assert sorted(path.name for path in (out / "samples").glob("step-*")) == [f"step-{n:08d}.png" for n in range(3)]
+
+
+def test_a_merged_export_is_the_tuned_generator_in_plain_diffusers(lasro, tune, tmp_path):
+    out, merged = tmp_path / "run", tmp_path / "merged"
+    tuned = ["--method", "refl", "--steps", 3, "--learning-rate", "0.05", "--evaluate-every", 1, "--tracker", "none"]
+    assert lasro(*tune, *tuned, "--out", out)[0] == 0
+    code, result, err = lasro("export", out, "--merge", "--out", merged, "--json")
+    assert code == 0, err
+    assert result["pipeline"] == str(merged)
+    base, want = load_generator(str(tune[2])), load_generator(str(tune[2]))
+    load_lora(want.pipeline, out / "adapter")
+    pipeline = StableDiffusionXLPipeline.from_pretrained(merged)
+    got = SDXLGenerator(pipeline, want.preset).rollout(["a cat"], [7]).z2
+    assert torch.allclose(got, want.rollout(["a cat"], [7]).z2, atol=1e-3)
+    assert not torch.allclose(got, base.rollout(["a cat"], [7]).z2, atol=1e-2)
+    assert "Held-out prompts" in (merged / "README.md").read_text()
+
+
+def test_an_adapter_goes_to_the_hub(lasro, tmp_path, monkeypatch):
+    (tmp_path / "adapter").mkdir()
+    calls = []
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda _, name, **given: calls.append(name))
+    monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", lambda _, **given: calls.append(given["folder_path"]) or "there")
+    code, result, err = lasro("export", tmp_path, "--push-to-hub", "me/signs", "--json")
+    assert code == 0, err
+    assert calls == ["me/signs", tmp_path / "adapter"]
+    assert result["address"] == "there"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "give --merge with --out FOLDER, or --push-to-hub"),
+        (["--merge"], "give --out FOLDER"),
+        (["--out", "x"], "--push-to-hub"),
+        (["--merge", "--out", "{place}/new"], "give --generator"),
+        (["--merge", "--out", "{place}/new", "--generator", "{tiny}"], "pytorch_lora_weights.safetensors is missing"),
+        (["--push-to-hub", "me/x"], "--push-to-hub me/x: the hub refused"),
+    ],
+)
+def test_exports_that_cannot_be_are_named(lasro, tmp_path, tiny_sdxl, flags, message):
+    place = tmp_path / "run"
+    place.mkdir()
+    code, out, err = lasro("export", place, *[str(flag).format(place=place, tiny=tiny_sdxl) for flag in flags])
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not (place / "new").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--method", "lasro"], "--method lasro: climbs a surrogate; give --surrogate"),
         (["--method", "lasso"], "did you mean 'lasro'"),
+        (["--method", "ddpo", "--tracker", "tensorbord"], "did you mean 'tensorboard'"),
         (["--method", "ddpo", "--set", "clip"], "--set clip: write NAME=VALUE"),
         (["--method", "ddpo", "--set", "clip_rnge=1"], "did you mean 'clip_range'"),
         (["--method", "refl", "--reward", "jpeg_compressibility"], "has no gradient; use lasro"),

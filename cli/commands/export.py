@@ -1,0 +1,70 @@
+"""`lasro export`: a run's adapter as a whole pipeline, or onto the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from cli.output import note, print_json, progress
+from cli.run_folder import check_out, open_run
+from reward_zoo.errors import SpecError
+
+
+def export(
+    *, run: Path, generator: str | None, merge: bool, out: Path | None, push_to_hub: str | None, overwrite: bool, as_json: bool
+) -> None:
+    """Merge, push, or both."""
+    if not merge and not push_to_hub:
+        raise SpecError("export: give --merge with --out FOLDER, or --push-to-hub OWNER/NAME")
+    if merge != (out is not None):
+        raise SpecError(f"--merge and --out go together; {'give --out FOLDER' if merge else 'give --merge'}")
+    adapter = run / "adapter" if (run / "adapter").is_dir() else run
+    if out:
+        check_out(out, overwrite=overwrite, resume=False)
+        _merge(adapter, generator or _generator_of(adapter), out, overwrite)
+        note(f"pipeline: {out}")
+    address = _push(out or adapter, push_to_hub) if push_to_hub else None
+    if as_json:
+        print_json({"adapter": str(adapter), "pipeline": str(out) if out else None, "address": address})
+
+
+def _generator_of(adapter: Path) -> str:
+    config = adapter.parent / "config.yaml"
+    name = yaml.safe_load(config.read_text()).get("generator") if config.is_file() else None
+    if name is None:
+        raise SpecError(f"{adapter}: no config.yaml beside it says what was tuned; give --generator")
+    return name
+
+
+def _merge(adapter: Path, generator: str, out: Path, overwrite: bool) -> None:
+    from finetune.generators.pipeline import load_generator
+    from finetune.lora import merge_lora
+
+    pipeline = load_generator(generator, "cpu").pipeline
+    merge_lora(pipeline, adapter)
+    with open_run(out, overwrite=overwrite) as folder, progress("save") as bar:
+        bar(0, 1)
+        pipeline.save_pretrained(folder.path)
+        card = adapter / "README.md"
+        if card.is_file():
+            (folder.path / "README.md").write_text(card.read_text())
+        bar(1, 1)
+
+
+def _push(folder: Path, repo_id: str) -> str:
+    from huggingface_hub import HfApi
+
+    from finetune.errors import FinetuneError
+    from reward_zoo.errors import first_line
+
+    api = HfApi()
+    try:
+        api.create_repo(repo_id, exist_ok=True)
+        address = str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Tuned by lasro"))
+    except Exception as error:
+        raise FinetuneError(
+            f"--push-to-hub {repo_id}: the hub refused ({first_line(error)}); check the name, the network and `hf auth login`"
+        ) from error
+    note(f"pushed: {address}")
+    return address
