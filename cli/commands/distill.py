@@ -37,7 +37,7 @@ def label(
     from finetune.generators.pipeline import load_generator
     from surrogate.config import DistillConfig
 
-    config = DistillConfig(**_with_extra_steps(settings, generator))
+    config = DistillConfig(**_with_preset(settings, generator))
     texts, pictures = _prompts(prompts, generator), captioned(images) if images else []
     scorer, loaded = reward_zoo.load(reward), load_generator(generator, device)
     with open_run(out, overwrite=overwrite, resume=resume) as run:
@@ -87,7 +87,7 @@ def distill(
     reward = reward or stores[0].meta["reward"]
     generator = generator or (stores[0].meta["generator"] if stores else "tiny-signs")
     out = out or _default_out(reward)
-    config = DistillConfig(**_with_extra_steps(settings, generator))
+    config = DistillConfig(**_with_preset(settings, generator))
     texts = [] if stores else _prompts(prompts, generator)
     pictures = captioned(images) if images else []
     scorer, loaded = reward_zoo.load(reward), load_generator(generator, device)
@@ -121,21 +121,21 @@ def _default_out(reward: str) -> Path:
     return Path("runs") / re.sub(r"\W+", "-", Path(reward).name).strip("-")
 
 
-def _with_extra_steps(settings: dict[str, Any], generator: str) -> dict[str, Any]:
-    """The preset's extra steps, unless the flag gives others."""
-    from finetune.generators.preset import presets
+def _with_preset(settings: dict[str, Any], generator: str) -> dict[str, Any]:
+    """How many steps the generator has, and its preset's extra steps, unless the flag gives others."""
+    from finetune.generators.preset import find_preset
 
-    if settings["extra_steps"] is not None:
-        return settings
-    preset = presets().get(generator)
-    return {**settings, "extra_steps": preset.extra_steps if preset else 0}
+    preset, extra = find_preset(generator), settings["extra_steps"]
+    if extra is None:
+        extra = preset.extra_steps if preset else 0
+    return {**settings, "extra_steps": extra, "generator_steps": preset.num_steps if preset else 2}
 
 
 def _prompts(prompts: str | None, generator: str) -> list[str]:
-    from finetune.generators.preset import presets
+    from finetune.generators.preset import find_preset
     from finetune.prompts import load_prompts, prompts_of
 
-    return load_prompts(prompts) if prompts else prompts_of(presets().get(generator), "prompts", "--prompts")
+    return load_prompts(prompts) if prompts else prompts_of(find_preset(generator), "prompts", "--prompts")
 
 
 def _open(path: Path) -> LabelledStore:

@@ -35,7 +35,7 @@ def evaluate(
 
     import reward_zoo
     from finetune.generators.pipeline import load_generator
-    from finetune.generators.preset import presets
+    from finetune.generators.preset import find_preset
     from finetune.lora import load_lora
     from finetune.prompts import load_prompts, prompts_of
     from surrogate.evaluation import evaluate_surrogate, roll_out
@@ -45,7 +45,7 @@ def evaluate(
     began = time.time()
     saved = load_surrogate(surrogate)
     name = generator or saved.config["generator"]
-    texts = load_prompts(prompts) if prompts else prompts_of(presets().get(name), "eval_prompts", "--prompts")
+    texts = load_prompts(prompts) if prompts else prompts_of(find_preset(name), "eval_prompts", "--prompts")
     reward = reward_zoo.load(saved.config["reward"])
     loaded = load_generator(name, device)
     check_latent_space(saved.surrogate, loaded)
