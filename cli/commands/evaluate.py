@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.output import note, print_json, print_table, progress
+from reward_zoo.briefing import briefed, facts_of
 from reward_zoo.errors import SpecError
 
 
@@ -46,14 +47,15 @@ def evaluate(
     saved = load_surrogate(surrogate)
     name = generator or saved.config["generator"]
     texts = load_prompts(prompts) if prompts else prompts_of(find_preset(name), "eval_prompts", "--prompts")
-    reward = reward_zoo.load(saved.config["reward"])
+    texts = texts[:max_prompts]
+    reward = briefed(reward_zoo.load(saved.config["reward"]), facts_of(prompts), texts)
     loaded = load_generator(name, device)
     check_latent_space(saved.surrogate, loaded)
     if adapter is not None:
         load_lora(loaded.pipeline, adapter)
     meter = RewardMeter(reward)
     with progress("roll out") as bar:
-        data = roll_out(loaded, meter, texts[:max_prompts], noises=noises, seed=seed, progress=bar)
+        data = roll_out(loaded, meter, texts, noises=noises, seed=seed, progress=bar)
     note("asking the surrogate, and the true reward about its gradient")
     found = evaluate_surrogate(
         loaded,
