@@ -138,5 +138,5 @@ def _preset(row: Any, name: str, folder: Path | None = None) -> Preset:  # noqa:
         given["image_size"] = (given["image_size"],) * 2
     for field in _PLACES if folder else ():
         if isinstance(given.get(field), str) and (folder / given[field]).exists():
-            given[field] = str((folder / given[field]).resolve())
+            given[field] = str((folder / given[field]).absolute())
     return Preset(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,7 @@ def _load_vae(preset: Preset) -> AutoencoderKL:
 def _fuse(pipeline: StableDiffusionXLPipeline, preset: Preset) -> None:
     """Make a LoRA part of the UNet's weights, so that another one can be trained on top."""
     place, unet = _fetched(preset, "lora"), pipeline.unet
+    logging.getLogger("diffusers.loaders.peft").setLevel(logging.CRITICAL)  # what is wrong is said below, once
     try:
         state, alphas = pipeline.lora_state_dict(place, unet_config=unet.config)
         if not state or not all(key.startswith("unet.") for key in state):

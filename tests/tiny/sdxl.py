@@ -104,6 +104,9 @@ def build_sdxl_base(folder: Path, **options: object) -> Path:
     """An SDXL-base-like pipeline: as `build_sdxl`, with the published scheduler."""
     build_sdxl(folder, **options)
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SDXL_SCHEDULER))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", SDXL_SCHEDULER["_class_name"]]
+    (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 
 
