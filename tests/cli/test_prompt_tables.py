@@ -37,7 +37,7 @@ def test_geneval_is_distilled_from_records_with_hindsight(lasro, place, tiny_sdx
     drawn, own = [], GenEval.hindsight
     monkeypatch.setattr(GenEval, "hindsight", lambda *given, **known: drawn.append(own(*given, **known)) or drawn[-1])
     made = ["--generator", tiny_sdxl, "--reward", "geneval:detector=own.py:boxes", "--prompts", "records.jsonl"]
-    small = ["--backbone", "encoder", "--steps", 3, "--json"]
+    small = ["--backbone", "encoder", "--steps", 2, "--json"]
     code, whole, err = lasro("distill", *made, "--samples", 48, *small, "--out", "whole")
     assert code == 0, err
     found = [item for item in drawn if item is not None]
