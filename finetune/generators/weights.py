@@ -18,6 +18,7 @@ from reward_zoo.errors import first_line
 from surrogate.backbones.checkpoints import empty_unet
 
 ENCODERS = ("text_encoder", "text_encoder_2")
+LORA_FILE = "pytorch_lora_weights.safetensors"
 HALF = "fp16"  # what published half-precision files are called
 
 
@@ -137,7 +138,8 @@ def _fuse(pipeline: StableDiffusionXLPipeline, preset: Preset) -> None:
     place, unet = _fetched(preset, "lora"), pipeline.unet
     logging.getLogger("diffusers.loaders.peft").setLevel(logging.CRITICAL)  # what is wrong is said below, once
     try:
-        state, alphas = pipeline.lora_state_dict(place, unet_config=unet.config)
+        name = None if Path(place).is_file() else LORA_FILE
+        state, alphas = pipeline.lora_state_dict(place, weight_name=name, unet_config=unet.config)
         if not state or not all(key.startswith("unet.") for key in state):
             raise ValueError("it is not one of a UNet alone")
         pipeline.load_lora_into_unet(state, network_alphas=alphas, unet=unet, adapter_name="preset")

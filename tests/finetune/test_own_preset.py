@@ -1,7 +1,9 @@
 """A preset of one's own: read from YAML, and every mistake in it a named error."""
 
+import shutil
 from dataclasses import replace
 
+import huggingface_hub
 import pytest
 import torch
 import yaml
@@ -112,6 +114,46 @@ def test_guidance_goes_with_a_unet_that_embeds_it(write, weights):
         load_generator(write(unet=str(weights["guided"])), "cpu")
     with pytest.raises(GeneratorError, match=r"image_size=\[100, 100\] must be multiples of 8"):
         load_generator(write(image_size=100), "cpu")
+
+
+@pytest.fixture
+def hub(base, weights, tmp_path, monkeypatch):
+    """The hub's cache on disk as its library keeps it, of a base without its UNet's weights and of what replaces them."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def snapshot(name):
+        repository = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("a" * 40)
+        (repository / "snapshots").mkdir()
+        return repository / "snapshots" / ("a" * 40)
+
+    shutil.copytree(
+        base, snapshot("o/base"), ignore=lambda folder, _: ["diffusion_pytorch_model.fp16.safetensors"] * ("unet" in folder)
+    )
+    shutil.copytree(weights["vae"], snapshot("o/vae"))
+    shutil.copytree(weights["guided"], snapshot("o/guided"))
+    for name, kind, file in (
+        ("o/unets", "unet.bin", "in/two.bin"),
+        ("o/lora", "lora.safetensors", "pytorch_lora_weights.safetensors"),
+    ):
+        target = snapshot(name) / file
+        target.parent.mkdir(parents=True)
+        shutil.copy(weights[kind], target)
+
+
+@pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks` argument")  # diffusers' own call of the hub's library
+def test_hub_ids_and_files_in_them_are_places(hub, base, weights, tmp_path):
+    def latents(**row):
+        return load_generator(Preset(name="x", **row), "cpu", text_cache=tmp_path / "text").rollout(["a"], [0]).z2
+
+    far = latents(source="o/base", unet="o/unets/in/two.bin", lora="o/lora", vae="o/vae")
+    near = {"source": str(base), "lora": str(weights["lora.safetensors"]), "vae": str(weights["vae"])}
+    assert torch.equal(far, latents(**near, unet=str(weights["unet.bin"])))
+    guided = latents(source="o/base", unet="o/guided", guidance_scale=2.0)
+    assert torch.equal(guided, latents(source=str(base), unet=str(weights["guided"]), guidance_scale=2.0))
+    with pytest.raises(GeneratorError, match=r"unet o/unets/one.bin cannot be loaded .*check the path, or the network"):
+        latents(source="o/base", unet="o/unets/one.bin")
 
 
 @pytest.fixture
