@@ -53,7 +53,7 @@ def save_facts(path: Path, facts: Facts) -> None:
     if not facts:
         return
     both = _together([*facts_of(path).values(), *facts.values()])
-    lines = [json.dumps(row, ensure_ascii=False, default=lambda _: None) for row in both.values()]  # but for pictures' bytes
+    lines = [json.dumps(row, ensure_ascii=False) for row in both.values()]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text("\n".join(lines), encoding="utf-8")
@@ -100,8 +100,8 @@ class Briefed(Reward):
     def score(self, inputs: RewardInputs) -> Scores:
         """The reward's own scores."""
         references = inputs.references
-        if references is None and (paths := self.of_each("reference", inputs.prompts)):
-            references = _fitted(paths, inputs.images)
+        if references is None and "reference" in self.reward.card.needs:
+            references = _fitted(self.of_each("reference", inputs.prompts), inputs.images)
         return self.reward(
             images=inputs.images,
             prompts=inputs.prompts,
@@ -150,13 +150,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """A table's rows without what is empty, each with its prompt under "prompt"; pictures are found from the table's folder."""
     rows = read_table(path)
     for prompt, row in zip(column(rows, PROMPT_COLUMNS, path), rows, strict=True):
-        said = {name: _without_nulls(value) for name, value in row.items() if value not in (None, "")}
+        said = {name: value for name, value in _plain(row).items() if value != ""}
         if "target" in said:
             said["target"] = str(said["target"])
         if "metadata" in said:
             said["metadata"] = metadata_record(said["metadata"], path)
         if "reference" in said:
-            said["reference"] = str((path.parent / said["reference"]).resolve())
+            said["reference"] = str((path.parent / str(said["reference"])).resolve())
         yield {**said, "prompt": str(prompt).strip()}
 
 
@@ -165,7 +165,8 @@ def _together(rows: Iterable[dict[str, Any]]) -> Facts:
     facts: Facts = {}
     for row in rows:
         known = facts.get(prompt := row["prompt"], {})
-        changed = next((name for name in FACTS if name in known and name in row and known[name] != row[name]), None)
+        differ = [name for name in set(known) & set(row) if known[name] != row[name]]
+        changed = next((name for name in differ if name in FACTS or isinstance(row[name], (list, dict))), None)
         if changed:
             raise TableError(
                 f"the prompt {prompt!r} stands twice in the prompt tables, with {changed} {known[changed]!r} and "
@@ -176,7 +177,12 @@ def _together(rows: Iterable[dict[str, Any]]) -> Facts:
     return facts
 
 
-def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - any JSON data; Parquet fills up what a record lacks
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can say of a row (no pictures' bytes, no dates), without the nulls that Parquet fills up records with."""
+    return _without_nulls(json.loads(json.dumps(row, default=lambda _: None)))
+
+
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - any JSON data
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value

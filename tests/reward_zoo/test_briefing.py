@@ -113,6 +113,9 @@ def test_what_is_missing_is_named(tmp_path, spy, images):
     (tmp_path / "t.jsonl").write_text('{"prompt": "a", "target": "x"}\n{"prompt": "a", "target": "y"}')
     with pytest.raises(TableError, match="'a' stands twice in the prompt tables, with target 'x' and 'y'"):
         facts_of(tmp_path / "t.jsonl")
+    (tmp_path / "t.jsonl").write_text('{"prompt": "a", "id": 1, "include": [1]}\n{"prompt": "a", "id": 2, "include": [2]}')
+    with pytest.raises(TableError, match=r"'a' stands twice in the prompt tables, with include \[1\] and \[2\]"):
+        facts_of(tmp_path / "t.jsonl")
     (tmp_path / "t.csv").write_text("prompt,metadata\na,{half\n")
     with pytest.raises(TableError, match="column 'metadata' holds no JSON"):
         facts_of(tmp_path / "t.csv")
@@ -122,7 +125,8 @@ def test_what_is_missing_is_named(tmp_path, spy, images):
 
 
 def test_kept_facts_are_a_table_again(tmp_path):
-    facts = facts_of(table(tmp_path / "prompts.parquet"))
+    more = {"image": {"bytes": b"png", "path": "x.png"}}  # a column of pictures, as Hugging Face has them
+    facts = facts_of(table(tmp_path / "prompts.parquet", [{**row, **more} for row in ROWS]))
     save_facts(tmp_path / "store" / "prompts.jsonl", facts)
     more = {"a hen": {"prompt": "a hen", "target": "HEN"}}
     save_facts(tmp_path / "store" / "prompts.jsonl", more)
