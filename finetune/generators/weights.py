@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,16 @@ def pipeline_folder(preset: Preset) -> Path:
         raise _cannot(preset, "source", "check the network and the hub id, or give a folder", error) from error
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    with warnings.catch_warnings():  # the older diffusers that lasro runs with know no other name for it
+        warnings.filterwarnings("ignore", "`torch_dtype` is deprecated", FutureWarning)
+        yield
+
+
+@_quietly()
 def load_pipeline(preset: Preset, dtype: torch.dtype, *, encoders: bool = True) -> StableDiffusionXLPipeline:
     """The pipeline as the preset wants it, on the CPU: networks in `dtype`, the autoencoder in float32.
 
@@ -53,7 +65,6 @@ def load_pipeline(preset: Preset, dtype: torch.dtype, *, encoders: bool = True) 
     Raises:
         GeneratorError: something is missing, cannot be read, or does not fit.
     """
-    _be_quiet()
     folder = pipeline_folder(preset)
     parts: dict[str, Any] = {} if encoders else dict.fromkeys(ENCODERS)
     if preset.unet:
@@ -71,15 +82,10 @@ def load_pipeline(preset: Preset, dtype: torch.dtype, *, encoders: bool = True) 
     return pipeline
 
 
+@_quietly()
 def load_encoders(preset: Preset, dtype: torch.dtype) -> StableDiffusionXLPipeline:
     """A pipeline of nothing but the tokenizers and text encoders."""
-    _be_quiet()
     return _assemble(preset, pipeline_folder(preset), dtype, {"unet": None, "vae": None})
-
-
-def _be_quiet() -> None:
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
 
 
 def _assemble(preset: Preset, folder: Path, dtype: torch.dtype, parts: dict[str, Any]) -> StableDiffusionXLPipeline:
