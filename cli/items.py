@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reward_zoo.errors import ImageError, TableError
 from reward_zoo.images import IMAGE_SUFFIXES, read_image
 from reward_zoo.prompts import broadcast
-from reward_zoo.tables import PROMPT_COLUMNS, TABLE_SUFFIXES, column, read_table
+from reward_zoo.tables import PROMPT_COLUMNS, TABLE_SUFFIXES, column, metadata_record, read_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -144,7 +143,7 @@ def _from_table(path: Path) -> list[Item]:
             image=path.parent / image,
             prompt=_text(row, *PROMPT_COLUMNS),
             target=_text(row, "target"),
-            metadata=_metadata(row.get("metadata"), path),
+            metadata=metadata_record(row.get("metadata"), path),
             reference=path.parent / row["reference"] if row.get("reference") else None,
         )
         for image, row in zip(images, rows, strict=True)
@@ -155,12 +154,3 @@ def _text(row: dict[str, Any], *names: str) -> str | None:
     """An empty prompt is a prompt; a null is none."""
     value = next((row[name] for name in names if name in row), None)
     return None if value is None else str(value)
-
-
-def _metadata(value: Any, path: Path) -> dict[str, Any] | None:  # noqa: ANN401 - a record, or its JSON text
-    if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise TableError(f"{path}: column 'metadata' holds no JSON ({error})") from error
-    return value or None

@@ -12,7 +12,6 @@ import torch
 from finetune.generators.pipeline import SDXLGenerator
 from surrogate.model import Surrogate
 from surrogate.seeding import derive_seed
-from surrogate.types import TextConditioning
 
 Progress = Callable[[int, int, str], None]
 STEP = 0.1  # root mean square of one step in the noise, whose own is 1
@@ -55,7 +54,7 @@ def optimize_noise(
     steps: int,
     progress: Progress = lambda done, total, text: None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Climb the surrogate in the initial noise of each two-step sample, the network fixed.
+    """Climb the surrogate in the initial noise of each sample, the network fixed.
 
     The idea of ReNO (Eyring et al., 2024), with a surrogate where it needs a differentiable reward. The noise stays on the
     sphere it was drawn on, where the network has always seen it.
@@ -70,7 +69,7 @@ def optimize_noise(
     best, scores = None, []
     for step in range(steps + 1):
         noise.requires_grad_(True)
-        latents = _two_steps(generator, noise, fresh, conditioning)
+        latents = generator.denoise(torch.stack([noise, fresh]), conditioning, generator.num_steps)[-1]
         found = surrogate.score(latents, conditioning)
         (gradient,) = torch.autograd.grad(found.sum(), noise)
         found, latents = found.detach(), latents.detach()
@@ -86,11 +85,3 @@ def optimize_noise(
             noise = noise.detach() + STEP * velocity
             noise = noise * (radius / noise.flatten(1).norm(dim=1)[:, None, None, None])
     return best, torch.stack(scores)
-
-
-def _two_steps(
-    generator: SDXLGenerator, noise: torch.Tensor, fresh: torch.Tensor, conditioning: TextConditioning
-) -> torch.Tensor:
-    first, second = generator.preset.times
-    z1, seen = generator.x0(generator.inputs_first(noise), first, conditioning)
-    return generator.x0(generator.inputs_second(z1, seen, fresh), second, conditioning)[0]

@@ -111,9 +111,14 @@ class CachedReward(Reward):
         self.reward, self.spec, self.cache, self.card = reward, spec, cache, reward.card
         self.identity = identity(reward, spec)
 
-    def hindsight(self, *question: Any) -> tuple[str, float] | None:  # noqa: ANN401 - as Reward.hindsight
+    @property
+    def has_hindsight(self) -> bool:
         """The reward's own."""
-        return self.reward.hindsight(*question)
+        return self.reward.has_hindsight
+
+    def hindsight(self, *question: Any, **known: Any) -> tuple[str, float] | None:  # noqa: ANN401 - as Reward.hindsight
+        """The reward's own."""
+        return self.reward.hindsight(*question, **known)
 
     def score(self, inputs: RewardInputs) -> Scores:
         """Look up, ask about the rest, remember."""

@@ -51,7 +51,7 @@ class RewardCard:
     weights: tuple[Weights, ...] = ()
     requires: tuple[str, ...] = ()  # import names beyond lasro's core dependencies
     extra: str = ""  # the extra that installs them: pip install "lasro[EXTRA]"
-    perceives: str = ""  # what the reward reads off an image and can be re-scored against, if anything
+    perceives: str = ""  # what the reward reads off an image, if anything
     version: str = "1"
     components: tuple[str, ...] = ()  # named parts its scores carry
 

@@ -11,7 +11,7 @@ where a position names the relation to the objects of another include clause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,23 +20,21 @@ POSITION_THRESHOLD = 0.1  # how far, in sizes of both boxes, centres must be apa
 
 @dataclass(frozen=True)
 class Detection:
-    """One object: its class, confidence in [0, 1], box (left, top, right, bottom) in pixels and, where asked, colour."""
+    """One object: its class, confidence in [0, 1], box (left, top, right, bottom) in pixels and colour."""
 
     label: str
     score: float
     box: tuple[float, float, float, float]
+    color: str = ""
 
 
-Color = Callable[[Detection], str]
-
-
-def strict_score(record: dict[str, Any], found: Sequence[Detection], color: Color) -> float:
+def strict_score(record: dict[str, Any], found: Sequence[Detection]) -> float:
     """1 if every clause holds (counts exactly), else 0."""
     groups = [_of_class(found, clause["class"]) for clause in record.get("include", ())]
     for clause, group in zip(record.get("include", ()), groups, strict=True):
         if len(group) != clause.get("count", 1):
             return 0.0
-        if "color" in clause and any(color(item) != clause["color"] for item in group):
+        if "color" in clause and any(item.color != clause["color"] for item in group):
             return 0.0
         if clause.get("position") and not _holds(clause["position"], group, groups):
             return 0.0
@@ -44,7 +42,7 @@ def strict_score(record: dict[str, Any], found: Sequence[Detection], color: Colo
     return float(not crowded)
 
 
-def dense_score(record: dict[str, Any], found: Sequence[Detection], color: Color) -> float:
+def dense_score(record: dict[str, Any], found: Sequence[Detection]) -> float:
     """Mean over all include clauses of how nearly each part holds; `exclude` plays no part, as in the reference.
 
     Parts: 1 − |count − found| / count; with a colour, the same for the objects of that colour; with a position, 1 or 0. Where
@@ -60,7 +58,7 @@ def dense_score(record: dict[str, Any], found: Sequence[Detection], color: Color
             parts += [0.0] if "color" in clause or clause.get("position") else []
             continue
         if "color" in clause:
-            parts.append(1 - abs(count - sum(color(item) == clause["color"] for item in group)) / count)
+            parts.append(1 - abs(count - sum(item.color == clause["color"] for item in group)) / count)
         if clause.get("position"):
             parts.append(float(_holds(clause["position"], group, groups)))
     return sum(parts) / len(parts) if parts else 1.0

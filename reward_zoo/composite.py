@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from reward_zoo import calibration
 from reward_zoo.card import RewardCard
@@ -129,6 +129,20 @@ class Composite(Reward):
         components = {member.spec: scores.values.detach() for member, scores in zip(self.members, found, strict=True)}
         perceived = found[0].perceived if self.card.perceives else None
         return Scores(combined.where(valid, combined.new_tensor(float("nan"))), components, perceived)
+
+    @property
+    def has_hindsight(self) -> bool:
+        """Whether it is one reward, brought to another scale; a rank is nothing without its batch."""
+        return len(self.members) == 1 and self.aggregation != "rank" and self.members[0].reward.has_hindsight
+
+    def hindsight(self, *question: Any, **known: Any) -> tuple[str, float] | None:  # noqa: ANN401 - as Reward.hindsight
+        """The only member's, on this scale."""
+        import torch
+
+        found = self.members[0].reward.hindsight(*question, **known) if self.has_hindsight else None
+        if found is None:
+            return None
+        return found[0], AGGREGATIONS[self.aggregation](self.members, [torch.tensor([found[1]])]).item()
 
     def _images(self, member: Member, images: torch.Tensor) -> torch.Tensor:
         return images if member.reward.card.differentiable else images.detach()

@@ -56,11 +56,19 @@ def _options(parsed: NamedSpec, factory: Callable[..., Reward]) -> dict[str, str
 
 
 def absolute_spec(spec: str) -> str:
-    """The same spec, with the path of a user's file made absolute, so that a run folder can find it again."""
+    """The same spec, with paths of a user's Python files made absolute, so that a run folder can find them again."""
     if (several := parse_composite(spec, AGGREGATIONS)) is not None:
         members = "+".join(f"{weight:g}*{absolute_spec(part)}" for weight, part in several.members)
         return f"{several.aggregation}({members})"
     parsed = parse_spec(spec)
     if isinstance(parsed, ObjectSpec) and parsed.where.endswith(".py"):
-        return f"{Path(parsed.where).resolve()}:{parsed.attribute}"
+        return _absolute(f"{parsed.where}:{parsed.attribute}")
+    for value in parsed.options.values() if isinstance(parsed, NamedSpec) else ():
+        spec = spec.replace(value, _absolute(value)) if ".py:" in value else spec
     return spec
+
+
+def _absolute(place: str) -> str:
+    """FILE.py:NAME from the root."""
+    file, _, attribute = place.rpartition(":")
+    return f"{Path(file).resolve()}:{attribute}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     import torch
 
     from reward_zoo.card import RewardCard
+
+
+def no_metadata(prompt: str) -> dict[str, Any] | None:
+    """Nothing is known of any prompt."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,26 @@ class Reward(ABC):
     def score(self, inputs: RewardInputs) -> Any:  # noqa: ANN401 - tensor, array, list or Scores; checked by __call__
         """One number an image: a (B,) tensor, array or list, or `Scores`."""
 
-    def hindsight(self, prompt: str, perceived: str, rng: random.Random) -> tuple[str, float] | None:
-        """Another prompt for a picture that was perceived so, and its score there, without another look.
+    def hindsight(
+        self,
+        prompt: str,
+        perceived: str,
+        rng: random.Random,
+        *,
+        others: Sequence[str] = (),
+        metadata_of: Callable[[str], dict[str, Any] | None] = no_metadata,
+    ) -> tuple[str, float] | None:
+        """Another prompt for a picture that was perceived so, and its score there, without another look; None if there is none.
 
-        None where there is none; rewards whose card says that they perceive something override it.
+        Rewards that can score again what they perceived override it. `others` are prompts to draw from, for those that
+        cannot make one up; `metadata_of` knows their metadata records.
         """
         return None
+
+    @property
+    def has_hindsight(self) -> bool:
+        """Whether `hindsight` is worth asking."""
+        return type(self).hindsight is not Reward.hindsight
 
     def __call__(
         self,

@@ -49,6 +49,22 @@ def column(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) -> 
     return [row[name] for row in rows]
 
 
+def metadata_record(value: Any, path: Path) -> dict[str, Any] | None:  # noqa: ANN401 - a record, or its JSON text
+    """A cell of a column metadata; None where it is empty.
+
+    Raises:
+        TableError: it is no record.
+    """
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise TableError(f"{path}: column 'metadata' holds no JSON ({error})") from error
+    if value and not isinstance(value, dict):
+        raise TableError(f"{path}: column 'metadata' holds {value!r}, which is no record")
+    return value or None
+
+
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file, strict=True))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import string
+from collections.abc import Callable, Sequence
 
 ALPHABETS = (string.ascii_uppercase, string.ascii_lowercase, string.digits)
+A_FEW = 4
 
 
 def another_text(target: str, perceived: str, rng: random.Random) -> str:
@@ -20,6 +22,18 @@ def another_text(target: str, perceived: str, rng: random.Random) -> str:
     if len(read) == len(text) and rng.random() < 0.3:
         text = "".join(rng.choice(pair) for pair in zip(text, read, strict=True))
     return text
+
+
+def another_prompt(
+    prompt: str, others: Sequence[str], rng: random.Random, score: Callable[[str], float | None]
+) -> tuple[str, float] | None:
+    """One of `others` that differs from `prompt`, with its score: any, or half the time the best of a few.
+
+    The best of a few is nearer to what the picture shows. None where there is no other, or none has a score.
+    """
+    drawn = rng.choices(others, k=A_FEW if rng.random() < 0.5 else 1) if others else []
+    scored = [(other, score(other)) for other in dict.fromkeys(drawn) if other != prompt]
+    return max((item for item in scored if item[1] is not None), key=lambda item: item[1], default=None)
 
 
 def _as(perceived: str, target: str) -> str:

@@ -33,6 +33,7 @@ class DistillConfig:
 
     # labels
     samples: int = 3200  # reward calls spent on labels: prompts x noises x stages (z1, z2 and the extra one)
+    generator_steps: int = 2  # network calls of the generator's samples (Generator.num_steps): a label for each
     noises: int = 4  # initial noises a prompt (the paper's N_s is 6)
     extra_steps: int = 0  # also label samples of so many network calls, to know what lies beyond two steps; 0: none
     held_out: float = 0.12  # share of the prompts kept for fidelity and early stopping
@@ -82,6 +83,7 @@ class DistillConfig:
         return (
             (self.noises < 2, "noises", "pairs need at least 2 noises a prompt"),
             (extra != 0 and not 3 <= extra <= 50, "extra_steps", "must be 0 (none) or from 3 to 50"),
+            (extra != 0 and self.generator_steps == 1, "extra_steps", "must be 0: the generator has one step"),
             (not 0 < self.held_out < 1, "held_out", "must lie between 0 and 1"),
         )
 
@@ -117,7 +119,7 @@ class DistillConfig:
     @property
     def stages(self) -> int:
         """Labels a (prompt, seed) pair costs."""
-        return 3 if self.extra_steps else 2
+        return self.generator_steps + bool(self.extra_steps)
 
     @property
     def evaluate_every(self) -> int:

@@ -54,16 +54,16 @@ def roll_out(
     batch_size: int = 32,
     progress: Progress = lambda done, total, text: None,
 ) -> Rollouts:
-    """`noises` samples of every prompt after one and after two calls, each scored once."""
+    """`noises` samples of every prompt after each of the generator's calls, each scored once."""
     pairs = [(number, prompt, noise) for number, prompt in enumerate(prompts) for noise in range(noises)]
     jobs = [(number, prompt, derive_seed(seed, "evaluate", prompt, noise)) for number, prompt, noise in pairs]
     latents, scores, groups, stages, texts = [], [], [], [], []
     for start in range(0, len(jobs), batch_size):
         numbers, chunk, seeds = zip(*jobs[start : start + batch_size], strict=True)
         rollout = generator.rollout(list(chunk), list(seeds))
-        for stage in (1, 2):
-            latents.append(rollout.stages[stage].cpu())
-            scores.append(meter(generator.decode(rollout.stages[stage]), chunk).values)
+        for stage, samples in rollout.stages.items():
+            latents.append(samples.cpu())
+            scores.append(meter(generator.decode(samples), chunk).values)
             groups += numbers
             stages += [stage] * len(chunk)
             texts += chunk
@@ -130,10 +130,10 @@ def gradient_gain(
 ) -> list[dict[str, Any]]:
     """What one step does to the true reward, along the surrogate's gradient and along a random direction, by step length.
 
-    `count` two-step samples are stepped once each way; a step of size r has root mean square r in every latent.
+    `count` samples of the last stage are stepped once each way; a step of size r has root mean square r in every latent.
     """
     rng = stream(seed, "gradient")
-    candidates = np.flatnonzero(data.stages == 2)
+    candidates = np.flatnonzero(data.stages == data.stages.max())
     rows = candidates[torch.randperm(len(candidates), generator=rng)[:count].numpy()]
     gains: dict[tuple[float, str], list[np.ndarray]] = {}
     for start in range(0, len(rows), batch_size):

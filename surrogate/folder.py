@@ -19,6 +19,7 @@ from surrogate.building import head_from
 from surrogate.card import model_card
 from surrogate.errors import LatentSpaceError, SurrogateFolderError
 from surrogate.model import Part, Surrogate
+from surrogate.store import LabelledStore
 from surrogate.types import Generator, LatentSpace
 
 FORMAT_VERSION = 3
@@ -144,11 +145,25 @@ def check_latent_space(surrogate: Surrogate, generator: Generator) -> None:
     Raises:
         LatentSpaceError: they are not; the message names the difference.
     """
-    mine, theirs = surrogate.latent_space, generator.latent_space
+    _check(surrogate.latent_space, generator, "the surrogate reads", "use a surrogate distilled in this latent space")
+
+
+def check_labels(store: LabelledStore, generator: Generator) -> None:
+    """See that labelled latents are such as a generator makes.
+
+    Raises:
+        LatentSpaceError: they are not; the message names the difference.
+    """
+    mine = LatentSpace(**store.meta["latent_space"])
+    _check(mine, generator, f"{store.folder} holds", "give the --generator they were labelled with, or one of its latent space")
+
+
+def _check(mine: LatentSpace, generator: Generator, who: str, remedy: str) -> None:
+    theirs = generator.latent_space
     if (mine.channels, mine.scaling_factor) != (theirs.channels, theirs.scaling_factor):
         raise LatentSpaceError(
-            f"generator {generator.name} has {theirs.channels} latent channels scaled by {theirs.scaling_factor}, the "
-            f"surrogate reads {mine.channels} scaled by {mine.scaling_factor}; use a surrogate distilled in this latent space"
+            f"generator {generator.name} has {theirs.channels} latent channels scaled by {theirs.scaling_factor}, "
+            f"{who} {mine.channels} scaled by {mine.scaling_factor}; {remedy}"
         )
 
 

@@ -16,7 +16,7 @@ import torch
 from reward_zoo import Reward
 from surrogate.sampling import LabelledLatents
 
-Retarget = Callable[[str, str, random.Random], "tuple[str, float] | None"]
+Retarget = Callable[..., "tuple[str, float] | None"]
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,12 @@ class Hindsight:
     share: float
 
     def draw(self, batch: LabelledLatents, rng: torch.Generator) -> tuple[list[int], list[str], list[float]]:
-        """Row numbers of the batch, another prompt for each, and its score there."""
+        """Row numbers of the batch, another prompt for each (made up, or another row's), and its score there."""
         own = random.Random(int(torch.randint(2**62, (1,), generator=rng)))  # noqa: S311 - no secret
         rows, prompts, scores = [], [], []
+        others = list(dict.fromkeys(batch.row_prompts()))  # not all of the table's, some of which are held out
         for row, (prompt, perceived) in enumerate(zip(batch.row_prompts(), batch.perceived, strict=True)):
-            found = self.retarget(prompt, perceived, own) if own.random() < self.share else None
+            found = self.retarget(prompt, perceived, own, others=others) if own.random() < self.share else None
             if found is not None:
                 rows.append(row)
                 prompts.append(found[0])
@@ -40,5 +41,5 @@ class Hindsight:
 
 
 def hindsight_of(reward: Reward, share: float) -> Hindsight | None:
-    """The reward's hindsight; None if it perceives nothing, or none is wanted."""
-    return Hindsight(reward.hindsight, share) if reward.card.perceives and share > 0 else None
+    """The reward's hindsight; None if it has none, or none is wanted."""
+    return Hindsight(reward.hindsight, share) if reward.has_hindsight and share > 0 else None

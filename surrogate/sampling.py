@@ -147,12 +147,12 @@ def split_by_prompt(data: LabelledLatents, share: float, rng: torch.Generator) -
     Raises:
         LabelError: too few prompts for a split.
     """
-    count = len(data.prompts)
-    held = min(max(1, round(share * count)), MOST_HELD_OUT)
-    if count - held < 1:
-        raise LabelError(f"{count} prompts are too few to hold some out; give at least 2")
-    chosen = torch.zeros(count, dtype=torch.bool)
-    chosen[torch.randperm(count, generator=rng)[:held]] = True
+    names = data.groups.unique()  # of prompts with a valid label
+    held = min(max(1, round(share * len(names))), MOST_HELD_OUT)
+    if len(names) - held < 1:
+        raise LabelError(f"{len(names)} prompts with valid labels are too few to hold some out; give at least 2")
+    chosen = torch.zeros(len(data.prompts), dtype=torch.bool)
+    chosen[names[torch.randperm(len(names), generator=rng)[:held]]] = True
     mask = chosen[data.groups]
     return data.rows(~mask), data.rows(mask)
 

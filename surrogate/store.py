@@ -1,6 +1,7 @@
 """The labelled store: latents with the true reward's answers, on disk.
 
     STORE/meta.json                        latent space, generator, reward, format version
+    STORE/prompts.jsonl                    what goes with the prompts, where anything does (reward_zoo/briefing.py)
     STORE/shard-00000.safetensors          latents (n×4×h×w float16) of one shard
     STORE/index.parquet/part-00000.parquet one row a latent: prompt, target, seed, stage, score, components, perceived
 
@@ -25,6 +26,7 @@ from surrogate.errors import StoreError
 from surrogate.latents import Shard, StoredLatents
 
 FORMAT_VERSION = 1
+PROMPT_TABLE = "prompts.jsonl"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class LabelledStore:
                 )
             return store
         (folder / "index.parquet").mkdir(parents=True, exist_ok=True)
-        (folder / "meta.json").write_text(json.dumps(meta, indent=2))
+        temporary = folder / "meta.tmp"
+        temporary.write_text(json.dumps(meta, indent=2))
+        temporary.replace(folder / "meta.json")
         return cls(folder, meta)
 
     @classmethod
@@ -84,6 +88,15 @@ class LabelledStore:
         if meta.get("format_version", 0) > FORMAT_VERSION:
             raise StoreError(f"{folder}: store format {meta['format_version']} is newer than this lasro knows; upgrade lasro")
         return cls(folder, meta)
+
+    @property
+    def prompt_table(self) -> Path:
+        """Where the targets, metadata and references of its prompts stand, if they have any."""
+        return self.folder / PROMPT_TABLE
+
+    def prompts(self) -> list[str]:
+        """The distinct prompts, in the order they first occur."""
+        return self.table("prompt")["prompt"].unique().to_pylist()
 
     def append(self, latents: torch.Tensor, labels: Sequence[Label]) -> None:
         """Add one shard: latents n×4×h×w and their n labels."""

@@ -71,7 +71,7 @@ class TextConditioning:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Samples by number of network calls: scaled latents B×4×h×w float32; 1 and 2, or 0 alone for real pictures."""
+    """Samples by number of network calls: scaled latents B×4×h×w float32; 1, or 1 and 2, or 0 alone for real pictures."""
 
     prompts: list[str]
     seeds: list[int]
@@ -84,7 +84,7 @@ class Rollout:
 
     @property
     def z2(self) -> torch.Tensor:
-        """x0 after two calls."""
+        """x0 after two calls; KeyError for a one-step generator."""
         return self.stages[2]
 
 
@@ -95,6 +95,7 @@ class Generator(Protocol):
     """
 
     name: str
+    num_steps: int  # network calls of its samples, 1 or 2: its rollouts hold the stages 1 to num_steps
     device: torch.device
     latent_space: LatentSpace
     unet: torch.nn.Module
@@ -110,7 +111,7 @@ class Generator(Protocol):
         """The same, encoded together and kept nowhere."""
 
     def rollout(self, prompts: Sequence[str], seeds: Sequence[int], extra_steps: int = 0) -> Rollout:
-        """Samples of one, two and, if above 2, `extra_steps` calls, without gradient; row i is prompt i's and seed i's."""
+        """Samples of 1 to `num_steps` and, if more, `extra_steps` calls, without gradient; row i is prompt i's and seed i's."""
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents → images B×3×H×W in [0, 1], without gradient."""

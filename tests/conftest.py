@@ -13,7 +13,7 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported: no waiting for a network that is not there
 
-from tests.tiny.sdxl import build_sdxl
+from tests.tiny.sdxl import build_sdxl, build_sdxl_base, build_weights
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,18 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline folder at SDXL's shape with random weights."""
     return build_sdxl(tmp_path_factory.mktemp("models") / "tiny-sdxl")
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with SDXL base's own scheduler, for presets to build on."""
+    return build_sdxl_base(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="session")
+def weights(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files in the published layouts that go with it, by name."""
+    return build_weights(tmp_path_factory.mktemp("models") / "weights", base)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cli.items import captioned
 from cli.output import note, print_json
 from cli.run_folder import Bystander, check_out, open_run
+from reward_zoo.briefing import briefed, facts_of, save_facts
 from reward_zoo.errors import SpecError
 
 if TYPE_CHECKING:
@@ -36,12 +37,16 @@ def label(
     from cli.wiring import run_label
     from finetune.generators.pipeline import load_generator
     from surrogate.config import DistillConfig
+    from surrogate.store import PROMPT_TABLE
 
-    config = DistillConfig(**_with_extra_steps(settings, generator))
+    config = DistillConfig(**_with_preset(settings, generator))
     texts, pictures = _prompts(prompts, generator), captioned(images) if images else []
-    scorer, loaded = reward_zoo.load(reward), load_generator(generator, device)
+    facts = facts_of(prompts)
+    scorer = briefed(reward_zoo.load(reward), facts, [*texts, *(prompt for _, prompt in pictures)])
+    loaded = load_generator(generator, device)
     with open_run(out, overwrite=overwrite, resume=resume) as run:
         run.save_config({"reward": reward, "generator": generator, "prompts": prompts, "images": _text(images), **settings})
+        save_facts(run.path / "labels" / PROMPT_TABLE, facts)
         store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config, pictures)
         result = {"store": str(store.folder), "labels": len(store), "reward_calls": calls, "run": str(out)}
         run.save_summary(result)
@@ -81,16 +86,22 @@ def distill(
     from cli.wiring import run_distill, run_training
     from finetune.generators.pipeline import load_generator
     from surrogate.config import DistillConfig
+    from surrogate.folder import check_labels
+    from surrogate.store import PROMPT_TABLE
     from surrogate.team import Team
 
     stores = [_open(path) for path in data]
     reward = reward or stores[0].meta["reward"]
     generator = generator or (stores[0].meta["generator"] if stores else "tiny-signs")
     out = out or _default_out(reward)
-    config = DistillConfig(**_with_extra_steps(settings, generator))
+    config = DistillConfig(**_with_preset(settings, generator))
     texts = [] if stores else _prompts(prompts, generator)
     pictures = captioned(images) if images else []
-    scorer, loaded = reward_zoo.load(reward), load_generator(generator, device)
+    facts = facts_of(prompts, *(store.prompt_table for store in stores))
+    asked = [*texts, *(prompt for _, prompt in pictures), *(prompt for store in stores for prompt in store.prompts())]
+    scorer, loaded = briefed(reward_zoo.load(reward), facts, asked), load_generator(generator, device)
+    for store in stores:
+        check_labels(store, loaded)
     team = Team.gather(sharded=shard)
     with open_run(out, overwrite=overwrite, resume=resume) if team.leads else nullcontext(Bystander(out)) as run:
         given = {"reward": reward, "generator": generator, "prompts": prompts, "images": _text(images)}
@@ -99,6 +110,8 @@ def distill(
         if stores:
             result = run_training(run, loaded, scorer, reward, stores, config, team)
         else:
+            if team.leads:
+                save_facts(run.path / "labels" / PROMPT_TABLE, facts)
             result = run_distill(run, loaded, scorer, reward, texts, config, pictures, team)
     if not team.leads:
         return
@@ -121,21 +134,21 @@ def _default_out(reward: str) -> Path:
     return Path("runs") / re.sub(r"\W+", "-", Path(reward).name).strip("-")
 
 
-def _with_extra_steps(settings: dict[str, Any], generator: str) -> dict[str, Any]:
-    """The preset's extra steps, unless the flag gives others."""
-    from finetune.generators.preset import presets
+def _with_preset(settings: dict[str, Any], generator: str) -> dict[str, Any]:
+    """How many steps the generator has, and its preset's extra steps, unless the flag gives others."""
+    from finetune.generators.preset import find_preset
 
-    if settings["extra_steps"] is not None:
-        return settings
-    preset = presets().get(generator)
-    return {**settings, "extra_steps": preset.extra_steps if preset else 0}
+    preset, extra = find_preset(generator), settings["extra_steps"]
+    if extra is None:
+        extra = preset.extra_steps if preset else 0
+    return {**settings, "extra_steps": extra, "generator_steps": preset.num_steps if preset else 2}
 
 
 def _prompts(prompts: str | None, generator: str) -> list[str]:
-    from finetune.generators.preset import presets
+    from finetune.generators.preset import find_preset
     from finetune.prompts import load_prompts, prompts_of
 
-    return load_prompts(prompts) if prompts else prompts_of(presets().get(generator), "prompts", "--prompts")
+    return load_prompts(prompts) if prompts else prompts_of(find_preset(generator), "prompts", "--prompts")
 
 
 def _open(path: Path) -> LabelledStore:

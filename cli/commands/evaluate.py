@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.output import note, print_json, print_table, progress
+from reward_zoo.briefing import briefed, facts_of
 from reward_zoo.errors import SpecError
 
 
@@ -35,7 +36,7 @@ def evaluate(
 
     import reward_zoo
     from finetune.generators.pipeline import load_generator
-    from finetune.generators.preset import presets
+    from finetune.generators.preset import find_preset
     from finetune.lora import load_lora
     from finetune.prompts import load_prompts, prompts_of
     from surrogate.evaluation import evaluate_surrogate, roll_out
@@ -45,15 +46,16 @@ def evaluate(
     began = time.time()
     saved = load_surrogate(surrogate)
     name = generator or saved.config["generator"]
-    texts = load_prompts(prompts) if prompts else prompts_of(presets().get(name), "eval_prompts", "--prompts")
-    reward = reward_zoo.load(saved.config["reward"])
+    texts = load_prompts(prompts) if prompts else prompts_of(find_preset(name), "eval_prompts", "--prompts")
+    texts = texts[:max_prompts]
+    reward = briefed(reward_zoo.load(saved.config["reward"]), facts_of(prompts), texts)
     loaded = load_generator(name, device)
     check_latent_space(saved.surrogate, loaded)
     if adapter is not None:
         load_lora(loaded.pipeline, adapter)
     meter = RewardMeter(reward)
     with progress("roll out") as bar:
-        data = roll_out(loaded, meter, texts[:max_prompts], noises=noises, seed=seed, progress=bar)
+        data = roll_out(loaded, meter, texts, noises=noises, seed=seed, progress=bar)
     note("asking the surrogate, and the true reward about its gradient")
     found = evaluate_surrogate(
         loaded,

@@ -1,109 +1,149 @@
-"""`SDXLGenerator`: a diffusers SDXL pipeline that rolls out in two steps."""
+"""`SDXLGenerator`: a diffusers SDXL pipeline that rolls out in one or two steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import diffusers
 import torch
-import transformers
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
 from diffusers.models.attention_processor import AttnProcessor
 
 from finetune.errors import GeneratorError
-from finetune.generators.preset import Preset, preset_for, presets
+from finetune.generators.preset import Preset, find_preset, preset_for, presets
 from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times, transition
+from finetune.generators.text import PromptEncoder, identity_of
+from finetune.generators.weights import load_encoders, load_pipeline, pipeline_folder
 from reward_zoo.devices import pick_device
-from reward_zoo.errors import did_you_mean, first_line
+from reward_zoo.errors import did_you_mean
 from surrogate.types import LatentSpace, Rollout, TextConditioning
 
 # Latent positions up to which a CPU uses plain attention: half the time of the fused backward pass on tiny-signs (256).
 # On large latents it would hold every score matrix in memory (16,384² at 1024 px).
 SMALL = 1024
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load_generator(name: str, device: str = "auto") -> SDXLGenerator:
-    """Load a generator: a preset's name, a pipeline folder, or a hub id; onto a device, see `pick_device`.
+def load_generator(
+    name: str | Preset,
+    device: str = "auto",
+    *,
+    precision: str = "float32",
+    gradient_checkpointing: bool = False,
+    text_cache: Path | None = None,
+) -> SDXLGenerator:
+    """Load a generator onto a device.
+
+    Args:
+        name: a preset's name, a preset of your own (a .yaml file), a pipeline folder, or a hub id.
+        device: see `pick_device`.
+        precision: of the frozen weights of UNet and text encoders: float32, bfloat16 or float16. x0 is found in float32
+            in any case, and the autoencoder stays in float32 unless its `force_upcast` is off. For training: not float16.
+        gradient_checkpointing: compute the UNet's activations twice instead of keeping them.
+        text_cache: a folder that remembers encoded prompts; the text encoders are loaded only if a prompt is not there.
 
     Raises:
-        GeneratorError: no such generator, files missing, or not of SDXL's architecture.
+        GeneratorError: no such generator, files missing or not fitting, not of SDXL's architecture, or no such precision.
         SpecError: no such device.
     """
     chosen = pick_device(device)
-    preset = presets().get(name)
-    source = preset.source if preset else name
-    if source.startswith("package:"):
-        source = str(Path(__file__).parent / source.removeprefix("package:"))
-    if not preset and not Path(source).is_dir() and name.count("/") != 1:
-        raise GeneratorError(f"unknown generator {name!r}; {did_you_mean(name, presets())} (or a pipeline folder, or a hub id)")
-    pipeline = _load_pipeline(name, source)
-    if pipeline.unet.config.addition_embed_type != "text_time":
-        raise GeneratorError(f"generator {name}: its UNet is not of SDXL's architecture (no text_time conditioning)")
-    return SDXLGenerator(pipeline, preset or preset_for(name, pipeline.scheduler), chosen)
-
-
-def _load_pipeline(name: str, source: str) -> StableDiffusionXLPipeline:
-    folder = Path(source)
-    if folder.is_dir() and not (folder / "model_index.json").is_file():
-        raise GeneratorError(f"generator {name}: {folder} has no model_index.json; give a diffusers pipeline folder")
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
-    fp16 = folder.is_dir() and any((folder / "unet").glob("*.fp16.safetensors"))
-    try:
-        return StableDiffusionXLPipeline.from_pretrained(source, variant="fp16" if fp16 else None, add_watermarker=False)
-    except Exception as error:
-        reason = first_line(error)
-        raise GeneratorError(
-            f"generator {name}: the pipeline cannot be loaded ({reason}); check the folder, or the network and the hub id"
-        ) from error
+    if precision not in PRECISIONS:
+        raise GeneratorError(f"precision {precision!r}: {did_you_mean(precision, PRECISIONS)}")
+    preset = name if isinstance(name, Preset) else find_preset(name)
+    if preset is None:
+        if not Path(name).is_dir() and name.count("/") != 1:
+            hint = did_you_mean(name, presets())
+            raise GeneratorError(f"unknown generator {name!r}; {hint} (or a pipeline folder, a hub id, or a preset.yaml)")
+        bare = Preset(name=name, source=name)
+    dtype, source = PRECISIONS[precision], preset or bare
+    pipeline = load_pipeline(source, dtype, encoders=text_cache is None)
+    texts = None
+    if text_cache is not None:
+        load, identity = partial(load_encoders, source, dtype), identity_of(pipeline_folder(source), dtype)
+        texts = PromptEncoder(pipeline, load=load, folder=text_cache, identity=identity)
+    generator = SDXLGenerator(
+        pipeline,
+        preset or preset_for(name, pipeline.scheduler),
+        chosen,
+        precision=precision,
+        gradient_checkpointing=gradient_checkpointing,
+        texts=texts,
+    )
+    if isinstance(name, str):
+        generator.name = name  # what loads it again, where its preset is called otherwise
+    return generator
 
 
 class SDXLGenerator:
-    """A two-step generator; satisfies `surrogate.types.Generator`.
+    """A generator of one or two steps; satisfies `surrogate.types.Generator`.
 
-    What it gives lies on its device; what it takes may lie anywhere.
+    What it gives lies on its device; what it takes may lie anywhere. `load_generator` explains the arguments.
     """
 
-    def __init__(self, pipeline: StableDiffusionXLPipeline, preset: Preset, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: StableDiffusionXLPipeline,
+        preset: Preset,
+        device: torch.device | None = None,
+        *,
+        precision: str = "float32",
+        gradient_checkpointing: bool = False,
+        texts: PromptEncoder | None = None,
+    ) -> None:
         self.pipeline, self.preset, self.name = pipeline, preset, preset.name
         self.unet, self.vae = pipeline.unet, pipeline.vae
+        dtype, place = PRECISIONS[precision], device or pipeline.device
+        exact = torch.float32 if self.vae.config.force_upcast else dtype
         for module in (self.unet, self.vae, pipeline.text_encoder, pipeline.text_encoder_2):
-            module.float().to(device or pipeline.device).requires_grad_(False).eval()
+            if module is not None:
+                torch.nn.Module.to(module, place, exact if module is self.vae else dtype)  # diffusers' own warns of casts
+                module.requires_grad_(False).eval()
+        self.compute = torch.bfloat16 if preset.bf16 and dtype == torch.float32 else dtype
+        self.texts = texts or PromptEncoder(pipeline)
         self.alphas_cumprod = DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod
-        self.prediction_type = pipeline.scheduler.config.prediction_type
-        size = self.unet.config.sample_size
-        height, width = (size, size) if isinstance(size, int) else tuple(size)
+        self.prediction_type = preset.prediction_type or pipeline.scheduler.config.prediction_type
+        self.guidance = _guidance(pipeline, preset)
+        self.image_size, (height, width) = _sizes(pipeline, preset)
         if self.device.type == "cpu":
             self.unet.to(memory_format=torch.channels_last)
             self.vae.to(memory_format=torch.channels_last)
             if height * width <= SMALL:
                 self.unet.set_attn_processor(AttnProcessor())
+        if gradient_checkpointing:
+            self.unet.enable_gradient_checkpointing()
         self.latent_space = LatentSpace(self.unet.config.in_channels, height, width, float(self.vae.config.scaling_factor))
-        self.image_size = (height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor)
-        self._encoded: dict[str, TextConditioning] = {}  # on the CPU: a few hundred KB a prompt
 
     @property
     def device(self) -> torch.device:
         """Where its networks are."""
         return self.unet.device
 
-    @torch.no_grad()
-    def encode(self, prompts: Sequence[str]) -> TextConditioning:
-        """Text conditioning of the prompts; each is encoded once, and alone, so that its bits never depend on company."""
-        for prompt in dict.fromkeys(prompts):
-            if prompt not in self._encoded:
-                self._encoded[prompt] = self.encode_passing([prompt]).to("cpu")
-        return TextConditioning.stack([self._encoded[prompt] for prompt in prompts]).to(self.device)
+    @property
+    def num_steps(self) -> int:
+        """Network calls of its samples: rollouts hold the stages 1 to `num_steps`."""
+        return self.preset.num_steps
 
-    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> TextConditioning:
+        """Text conditioning of the prompts; each is encoded once, and alone, so that its bits never depend on company.
+
+        Raises:
+            GeneratorError: a prompt not encoded before `drop_text_encoders`.
+        """
+        return self._conditioning(prompts, *self.texts.one_by_one(prompts))
+
     def encode_passing(self, prompts: Sequence[str]) -> TextConditioning:
         """Text conditioning of prompts that will not come again: encoded together, kept nowhere."""
-        with torch.autocast(self.device.type, enabled=False):  # whatever the caller's precision is
-            hidden, _, pooled, _ = self.pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
+        return self._conditioning(prompts, *(self.texts.one_by_one if self.texts.dropped else self.texts.together)(prompts))
+
+    def drop_text_encoders(self) -> None:
+        """Free the text encoders' memory; from now on only prompts that were encoded are answered, and the empty one."""
+        self.texts.drop()
+
+    def _conditioning(self, prompts: Sequence[str], hidden: torch.Tensor, pooled: torch.Tensor) -> TextConditioning:
         height, width = self.image_size
         time_ids = hidden.new_tensor([(height, width, 0, 0, height, width)]).expand(len(prompts), -1)
-        return TextConditioning(hidden, pooled, time_ids, tuple(prompts))
+        return TextConditioning(hidden, pooled, time_ids, tuple(prompts)).to(self.device)
 
     def noises(self, seeds: Sequence[int], count: int = 2) -> torch.Tensor:
         """The initial and the between-steps noises of each seed, count×B×4×h×w; a larger count only adds to them."""
@@ -114,42 +154,52 @@ class SDXLGenerator:
         return torch.stack(drawn).to(self.device)
 
     def x0(self, noisy: torch.Tensor, time: int, conditioning: TextConditioning) -> tuple[torch.Tensor, torch.Tensor]:
-        """`rollout.predict_x0` with this generator's UNet and schedule."""
-        bf16 = self.preset.bf16
-        return predict_x0(self.unet, noisy, time, conditioning, self.alphas_cumprod, self.prediction_type, bf16=bf16)
-
-    def inputs_second(self, z1: torch.Tensor, seen: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
-        """`rollout.next_input` between this generator's two times."""
-        return next_input(z1, seen, fresh, self.preset, self.alphas_cumprod, self.preset.times)
-
-    def transition(self, z1: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`rollout.transition` between this generator's two times."""
-        return transition(z1, seen, self.preset, self.alphas_cumprod, self.preset.times)
+        """`rollout.predict_x0` with this generator's UNet, schedule, precision and guidance."""
+        how = {"guidance": self.guidance, "compute": self.compute}
+        return predict_x0(self.unet, noisy, time, conditioning, self.alphas_cumprod, self.prediction_type, **how)
 
     def inputs_first(self, noise: torch.Tensor) -> torch.Tensor:
         """`rollout.first_input` with this generator's preset."""
         return first_input(noise, self.preset, self.alphas_cumprod)
 
-    @torch.no_grad()
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int], num_inference_steps: int) -> list[torch.Tensor]:
-        """x0 after each of `num_inference_steps` network calls; row i depends on prompt i and seed i alone."""
-        conditioning = self.encode(prompts)
-        noise = self.noises(seeds, max(2, num_inference_steps))
-        times = sampling_times(self.preset, num_inference_steps)
-        noisy, found = self.inputs_first(noise[0]), []
+    def transition(self, z1: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`rollout.transition` between this generator's two times: mean and standard deviation of the second input."""
+        return transition(z1, seen, self.preset, self.alphas_cumprod, self.preset.times)
+
+    def inputs_second(self, z1: torch.Tensor, seen: torch.Tensor, fresh: torch.Tensor) -> torch.Tensor:
+        """`rollout.next_input` between this generator's two times."""
+        return next_input(z1, seen, fresh, self.preset, self.alphas_cumprod, self.preset.times)
+
+    def denoise(self, noises: torch.Tensor, conditioning: TextConditioning, steps: int) -> list[torch.Tensor]:
+        """x0 after each of `steps` network calls, with gradient, from noises (at least steps×B×4×h×w, see `noises`).
+
+        Raises:
+            GeneratorError: more than one step of a one-step generator.
+        """
+        times = sampling_times(self.preset, steps)
+        noisy, found = self.inputs_first(noises[0]), []
         for step, time in enumerate(times):
             x0, seen = self.x0(noisy, time, conditioning)
             found.append(x0)
             if step + 1 < len(times):
                 between = (time, times[step + 1])
-                noisy = next_input(x0, seen, noise[step + 1], self.preset, self.alphas_cumprod, between)
+                noisy = next_input(x0, seen, noises[step + 1], self.preset, self.alphas_cumprod, between)
         return found
 
+    @torch.no_grad()
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int], num_inference_steps: int) -> list[torch.Tensor]:
+        """x0 after each of `num_inference_steps` network calls; row i depends on prompt i and seed i alone.
+
+        Raises:
+            GeneratorError: more than one step of a one-step generator.
+        """
+        noises = self.noises(seeds, max(2, num_inference_steps))
+        return self.denoise(noises, self.encode(prompts), num_inference_steps)
+
     def rollout(self, prompts: Sequence[str], seeds: Sequence[int], extra_steps: int = 0) -> Rollout:
-        """z1 and z2 of each (prompt, seed), and the last of `extra_steps` calls if there are any."""
-        z1, z2 = self.sample(prompts, seeds, 2)
-        stages = {1: z1, 2: z2}
-        if extra_steps > 2:
+        """x0 of each (prompt, seed) after 1 to `num_steps` calls, and the last of `extra_steps` calls if those are more."""
+        stages = dict(enumerate(self.sample(prompts, seeds, self.num_steps), start=1))
+        if extra_steps > self.num_steps:
             stages[extra_steps] = self.sample(prompts, seeds, extra_steps)[-1]
         return Rollout(list(prompts), list(seeds), stages)
 
@@ -160,11 +210,42 @@ class SDXLGenerator:
 
     def decode_with_gradient(self, latents: torch.Tensor) -> torch.Tensor:
         """The same, for rewards that are climbed through the pixels."""
-        latents = latents.to(self.device)
+        latents = (latents.to(self.device) / self.vae.config.scaling_factor).to(self.vae.dtype)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.bf16):
-            images = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+            images = self.vae.decode(latents).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """Images B×3×H×W in [0, 1] → scaled latents, with gradient; H and W are `image_size`."""
-        return self.vae.encode(images.to(self.device) * 2 - 1).latent_dist.mean * self.vae.config.scaling_factor
+        images = (images.to(self.device) * 2 - 1).to(self.vae.dtype)
+        return self.vae.encode(images).latent_dist.mean.float() * self.vae.config.scaling_factor
+
+
+def _guidance(pipeline: StableDiffusionXLPipeline, preset: Preset) -> torch.Tensor | None:
+    """The embedding 1×D of w = guidance_scale − 1, for a UNet that takes one (LCM, arXiv 2310.04378)."""
+    width, scale = pipeline.unet.config.time_cond_proj_dim, preset.guidance_scale
+    if width is None and scale not in (None, 1):
+        raise GeneratorError(
+            f"preset {preset.name}: guidance_scale={scale:g}, and its UNet has no embedded guidance (time_cond_proj_dim); "
+            "leave guidance_scale out"
+        )
+    if width is None:
+        return None
+    if scale is None:
+        raise GeneratorError(
+            f"generator {preset.name}: its UNet has embedded guidance (time_cond_proj_dim={width}); "
+            "give guidance_scale in a preset.yaml, as 8.0"
+        )
+    return pipeline.get_guidance_scale_embedding(torch.tensor([scale - 1.0]), embedding_dim=width).to(pipeline.unet.device)
+
+
+def _sizes(pipeline: StableDiffusionXLPipeline, preset: Preset) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Height and width of images in pixels, and of latents."""
+    size, factor = pipeline.unet.config.sample_size, pipeline.vae_scale_factor
+    height, width = (size, size) if isinstance(size, int) else tuple(size)
+    if preset.image_size is None:
+        return (height * factor, width * factor), (height, width)
+    if any(side % factor for side in preset.image_size):
+        said = list(preset.image_size)
+        raise GeneratorError(f"preset {preset.name}: image_size={said} must be multiples of {factor}")
+    return preset.image_size, (preset.image_size[0] // factor, preset.image_size[1] // factor)

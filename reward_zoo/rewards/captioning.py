@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from reward_zoo.card import RewardCard
 from reward_zoo.models import frozen
 from reward_zoo.reward import Reward, RewardInputs
@@ -10,9 +13,17 @@ from reward_zoo.rewards.blip_models import bert_tokenizer
 from reward_zoo.rewards.clip import CLIP_L, hub_weights
 from reward_zoo.rewards.clip_models import HubClip, load_model
 from reward_zoo.scores import Scores
+from reward_zoo.text_variants import another_prompt
 from reward_zoo.weights import weight_folder
 
+if TYPE_CHECKING:
+    import random
+
+    import torch
+
 CAPTIONER = "Salesforce/blip-image-captioning-large"
+NOTHING = "nothing"  # a caption without a word
+REMEMBERED = 50_000  # texts whose embeddings are kept, 150 MB of CLIP-L's
 
 
 class CaptioningAlignment(Reward):
@@ -45,6 +56,7 @@ class CaptioningAlignment(Reward):
         self.tokenizer = bert_tokenizer(folder, self.card.name)
         self.clip = HubClip(CLIP_L, reward=self.card.name, weights=clip)
         self.max_new_tokens = max_new_tokens
+        self._known: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}  # text → embedding, truncated; on the CPU
 
     def score(self, inputs: RewardInputs) -> Scores:
         """Cosine of caption and prompt."""
@@ -55,10 +67,31 @@ class CaptioningAlignment(Reward):
             written = self.model.generate(pixel_values=pixels, max_new_tokens=self.max_new_tokens, do_sample=False, num_beams=1)
         words = written[:, 1:]  # behind BLIP's start sign, a word to the tokenizer
         captions = [text.strip() for text in self.tokenizer.batch_decode(words, skip_special_tokens=True)]
-        wanted = self.clip.embed_texts(inputs.prompts, inputs.images.device)
-        found = self.clip.embed_texts([caption or "nothing" for caption in captions], inputs.images.device)
-        return Scores(
-            values=(wanted.embeddings * found.embeddings).sum(1),
-            components={"prompt_truncated": wanted.truncated},
-            perceived=captions,
-        )
+        self.clip.model.to(inputs.images.device)
+        wanted, truncated = self._embed(inputs.prompts)
+        found, _ = self._embed([caption or NOTHING for caption in captions])
+        return Scores(values=(wanted * found).sum(1), components={"prompt_truncated": truncated}, perceived=captions)
+
+    def hindsight(
+        self, prompt: str, perceived: str, rng: random.Random, *, others: Sequence[str] = (), **_: object
+    ) -> tuple[str, float] | None:
+        """One of the other prompts, and the cosine of it and the caption."""
+
+        def score(other: str) -> float:
+            (wanted, found), _ = self._embed([other, perceived or NOTHING])
+            return float(wanted @ found)
+
+        return another_prompt(prompt, others, rng, score)
+
+    def _embed(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings N×D of length 1 and which texts were cut (N,); CLIP is asked about a text once."""
+        import torch
+
+        if len(self._known) > REMEMBERED:
+            self._known.clear()
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            answer = self.clip.embed_texts(new, self.clip.model.device)
+            self._known |= zip(new, zip(answer.embeddings.cpu(), answer.truncated.cpu(), strict=True), strict=True)
+        embeddings, truncated = zip(*(self._known[text] for text in texts), strict=True)
+        return torch.stack(embeddings), torch.stack(truncated)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,12 +14,16 @@ from reward_zoo.clauses import Detection, dense_score, strict_score
 from reward_zoo.errors import MissingInputError, RewardFailedError, SpecError
 from reward_zoo.images import to_uint8
 from reward_zoo.models import frozen
-from reward_zoo.reward import Reward, RewardInputs
+from reward_zoo.reward import Reward, RewardInputs, no_metadata
 from reward_zoo.rewards.clip import hub_weights
 from reward_zoo.rewards.clip_models import load_model
 from reward_zoo.scores import Scores
+from reward_zoo.text_variants import another_prompt
 from reward_zoo.user_code import load_attribute
 from reward_zoo.weights import weight_folder
+
+if TYPE_CHECKING:
+    import random
 
 DETR = "facebook/detr-resnet-50"
 BOXES_A_CLASS = 16
@@ -53,6 +57,7 @@ class GenEval(Reward):
         license="MIT (clauses), Apache-2.0 (DETR)",
         weights=(hub_weights(DETR, "model.safetensors", 167_000_000),),
         perceives="the detected objects, as JSON",
+        version="2",
         components=("strict", "dense", "objects"),
     )
 
@@ -76,22 +81,40 @@ class GenEval(Reward):
         everything = self.detector(pictures)
         if len(everything) != len(pictures):
             raise RewardFailedError(f"geneval: the detector answered for {len(everything)} of {len(pictures)} images")
-        rows = []
+        seen, judged = [], []
         for picture, record, detections in zip(pictures, inputs.metadata, everything, strict=True):
             if not record.get("include"):
                 raise MissingInputError(f"geneval: metadata {record} has no 'include' list of objects")
-            found = self._kept(detections, record)
-            rows.append((found, *(form(record, found, _color_of(picture)) for form in (strict_score, dense_score))))
-        strict, dense = (torch.tensor([row[place] for row in rows]) for place in (1, 2))
-        objects = torch.tensor([float(len(row[0])) for row in rows])
+            seen.append([replace(item, color=_color_of(picture, item)) for item in self._kept(detections)])
+            judged.append(self._judge(record, seen[-1]))
+        components = {name: torch.tensor([row[name] for row in judged]) for name in self.card.components}
         return Scores(
-            values=strict if self.mode == "strict" else dense,
-            components={"strict": strict, "dense": dense, "objects": objects},
-            perceived=[json.dumps([asdict(item) for item in row[0]]) for row in rows],
+            values=components[self.mode],
+            components=components,
+            perceived=[json.dumps([asdict(item) for item in found]) for found in seen],
         )
 
-    def _kept(self, detections: list[Detection], record: dict[str, Any]) -> list[Detection]:
-        floor = self.counting_threshold if record.get("tag") == "counting" else self.threshold
+    def hindsight(
+        self,
+        prompt: str,
+        perceived: str,
+        rng: random.Random,
+        *,
+        others: Sequence[str] = (),
+        metadata_of: Callable[[str], dict[str, Any] | None] = no_metadata,
+    ) -> tuple[str, float] | None:
+        """One of the other prompts, and what the objects seen score by its record."""
+        seen = [Detection(**item) for item in json.loads(perceived or "[]")]
+
+        def score(other: str) -> float | None:
+            record = metadata_of(other)
+            return self._judge(record, seen)[self.mode] if record and record.get("include") else None
+
+        return another_prompt(prompt, others, rng, score)
+
+    def _kept(self, detections: list[Detection]) -> list[Detection]:
+        """The surest of each class, of those sure enough for any record."""
+        floor = min(self.threshold, self.counting_threshold)
         sure = sorted((item for item in detections if item.score >= floor), key=lambda item: -item.score)
         taken: dict[str, int] = {}
         kept = []
@@ -99,6 +122,12 @@ class GenEval(Reward):
             taken[item.label] = taken.get(item.label, 0) + 1
             kept += [item] if taken[item.label] <= BOXES_A_CLASS else []
         return kept
+
+    def _judge(self, record: dict[str, Any], seen: list[Detection]) -> dict[str, float]:
+        """All components by a record, of the objects sure enough for it."""
+        floor = self.counting_threshold if record.get("tag") == "counting" else self.threshold
+        found = [item for item in seen if item.score >= floor]
+        return {"strict": strict_score(record, found), "dense": dense_score(record, found), "objects": float(len(found))}
 
 
 class DetrDetector:
@@ -136,22 +165,21 @@ def user_detector(spec: str) -> Detector:
     function = load_attribute(*spec.rsplit(":", 1))
 
     def detect(pictures: np.ndarray) -> list[list[Detection]]:
-        return [[Detection(str(label), float(score), tuple(box)) for label, score, box in one] for one in function(pictures)]
+        return [
+            [Detection(str(label), float(score), tuple(map(float, box))) for label, score, box in one]
+            for one in function(pictures)
+        ]
 
     return detect
 
 
-def _color_of(picture: np.ndarray) -> Callable[[Detection], str]:
+def _color_of(picture: np.ndarray, item: Detection) -> str:
     """The named colour nearest to the median of the middle half of an object's box."""
-
-    def color(item: Detection) -> str:
-        left, top, right, bottom = item.box
-        rows = slice(max(0, int(top + (bottom - top) / 4)), max(1, int(bottom - (bottom - top) / 4)))
-        columns = slice(max(0, int(left + (right - left) / 4)), max(1, int(right - (right - left) / 4)))
-        middle = picture[rows, columns].reshape(-1, 3)
-        if not len(middle):
-            return ""
-        gaps = {name: np.square(np.median(middle, axis=0) - value).sum() for name, value in COLORS.items()}
-        return min(gaps, key=gaps.get)
-
-    return color
+    left, top, right, bottom = item.box
+    rows = slice(max(0, int(top + (bottom - top) / 4)), max(1, int(bottom - (bottom - top) / 4)))
+    columns = slice(max(0, int(left + (right - left) / 4)), max(1, int(right - (right - left) / 4)))
+    middle = picture[rows, columns].reshape(-1, 3)
+    if not len(middle):
+        return ""
+    gaps = {name: np.square(np.median(middle, axis=0) - value).sum() for name, value in COLORS.items()}
+    return min(gaps, key=gaps.get)

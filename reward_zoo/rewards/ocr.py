@@ -77,7 +77,7 @@ class Ocr(Reward):
             perceived=[reading.text for reading in readings],
         )
 
-    def hindsight(self, prompt: str, perceived: str, rng: random.Random) -> tuple[str, float] | None:
+    def hindsight(self, prompt: str, perceived: str, rng: random.Random, **_: object) -> tuple[str, float] | None:
         """The same prompt with another text in its quotes, and `mode`'s score of what was read against that."""
         target = quoted_text(prompt)
         if not target:

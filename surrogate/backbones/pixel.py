@@ -42,7 +42,7 @@ class PixelTower(Backbone):
         import timm
 
         super().__init__(alphas_cumprod, model=model, text_width=text_width, size=size)
-        self.vae = deepcopy(vae).requires_grad_(False)
+        self.vae = deepcopy(vae).float().requires_grad_(False)
         self.vae.encoder = self.vae.quant_conv = None
         self.tower = timm.create_model(model, pretrained=pretrained, features_only=True)
         self.channels = list(self.tower.feature_info.channels())[-3:]

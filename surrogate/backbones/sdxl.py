@@ -50,7 +50,7 @@ class SDXLBackbone(Backbone):
             self.unet = unet
         else:
             self.unet = deepcopy(unet) if depth == "full" else _without_up_path(unet, stages)
-        self.unet.requires_grad_(True)
+        self.unet.float().requires_grad_(True)  # it is trained, whatever the generator's precision
         widths = list(self.unet.config.block_out_channels)
         if depth == "full":
             self.channels = [widths[-1], *reversed(widths), 2 * self.unet.config.in_channels]

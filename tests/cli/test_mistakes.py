@@ -1,11 +1,14 @@
 """A table of mistakes: each is one line on stderr, exit code 2, and leaves nothing behind."""
 
+import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 from safetensors import SafetensorError
 
 from finetune.generators.pipeline import load_generator
-from surrogate.store import LabelledStore
+from surrogate.config import DistillConfig
+from surrogate.store import Label, LabelledStore
 from tests.tiny.sdxl import build_sdxl
 from tests.tiny.surrogate import build_folder
 
@@ -13,6 +16,9 @@ OWN = """
 def raises(images): raise RuntimeError("no GPU")
 def short(images): return [1.0]
 def nan(images): return images.mean((1, 2, 3)) * float("nan")
+def mostly_nan(images): return [float("nan") if row % 3 else 0.5 for row in range(len(images))]
+def by_prompt(images, prompts): return [float(len(prompt)) for prompt in prompts]
+def needy(images, metadata): return [1.0 for _ in images]
 def constant(images): return images.mean((1, 2, 3)) * 0
 def light(images): return images.mean((1, 2, 3))
 """
@@ -23,7 +29,7 @@ def place(tmp_path_factory, tiny_sdxl):
     """A folder with everything a mistake needs."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "own.py").write_text(OWN)
-    (folder / "prompts.txt").write_text("a cat\na dog\na tree\n")
+    (folder / "prompts.txt").write_text("a cat\na dog\na tree house\n")
     (folder / "empty.txt").write_text("\n \n")
     (folder / "binary.txt").write_bytes(b"\xff\xfe\x00")
     (folder / "exists").mkdir()
@@ -37,7 +43,15 @@ def place(tmp_path_factory, tiny_sdxl):
     (folder / "pictures").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "pictures" / "nameless.png")
     LabelledStore.create(folder / "no_labels", generator=str(tiny_sdxl), reward="symmetry", latent_space={})
+    (folder / "half.csv").write_text("prompt,target\na cat,CAT\na dog,\n")
+    (folder / "half.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a d')
+    labels = LabelledStore.create(folder / "labels", **_named(generator, reward="brightness"))
+    labels.append(torch.randn(8, 4, 16, 16), [Label(f"p{row % 4}", row, 1, row / 8) for row in range(8)])
     return folder
+
+
+def _named(generator, reward):
+    return {"generator": generator.name, "reward": reward, "latent_space": generator.latent_space.as_dict()}
 
 
 DISTILL = ["distill", "--generator", "{tiny}", "--prompts", "{place}/prompts.txt", "--samples", "24", "--out", "{place}/out"]
@@ -53,6 +67,10 @@ MISTAKES = {
     "pictures without prompts": (
         [*DISTILL, "--reward", "symmetry", "--images", "{place}/pictures"],
         "nameless.png has no prompt",
+    ),
+    "labels of another latent space": (
+        ["distill", "--data", "{place}/labels", "--generator", "{place}/wide", "--out", "{place}/out"],
+        "labels holds 4 scaled by 0.13025; give the --generator they were labelled with",
     ),
     "empty store": (["distill", "--data", "{place}/no_labels", "--out", "{place}/out"], "the store is empty"),
     "one prompt": ([*DISTILL, "--reward", "symmetry", "--prompts", "{place}/one.txt", "--out", "{place}/one"], "too few"),
@@ -72,6 +90,24 @@ MISTAKES = {
     "reward raises": ([*DISTILL, "--reward", "{place}/own.py:raises"], "raised RuntimeError: no GPU"),
     "reward of wrong length": ([*DISTILL, "--reward", "{place}/own.py:short"], "returned 1 scores for"),
     "reward is NaN": ([*DISTILL, "--reward", "{place}/own.py:nan"], "gave no score (NaN) for"),
+    "reward is mostly NaN": ([*DISTILL, "--reward", "{place}/own.py:mostly_nan"], "gave no score (NaN) for"),
+    "reward ties within each prompt": (
+        [*DISTILL, "--reward", "{place}/own.py:by_prompt", "--out", "{place}/ties"],
+        "every prompt's samples have equal scores",
+    ),
+    "metadata for a prompt set": (
+        [*DISTILL, "--reward", "{place}/own.py:needy"],
+        "needy: no metadata is given for the prompt 'a cat' (it needs one)",
+    ),
+    "a target for some": (
+        [*DISTILL, "--reward", "symmetry", "--prompts", "{place}/half.csv"],
+        "no target is given for the prompt 'a dog', and others have one",
+    ),
+    "half a table": ([*DISTILL, "--reward", "symmetry", "--prompts", "{place}/half.jsonl"], "cannot be read as jsonl"),
+    "unet of another latent space": (
+        [*DISTILL, "--reward", "symmetry", "--backbone", "encoder", "--backbone-weights", "{place}/wide", "--out", "{place}/u"],
+        "has 8 latent channels",
+    ),
     "reward is constant": (
         [*DISTILL, "--reward", "{place}/own.py:constant", "--out", "{place}/constant"],
         "same score (0.0)",
@@ -144,3 +180,28 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(lasro, place, t
     assert "space" in lines[0]
     assert "Traceback" not in err
     assert not (place / "out").exists()
+
+
+def test_labels_go_on_after_a_full_disk(lasro, place, tiny_sdxl, monkeypatch):
+    """Full while the second shard's index is written: the first shard stays, and --resume makes up for the rest."""
+    monkeypatch.setitem(DistillConfig.__init__.__kwdefaults__, "label_batch_size", 4)
+    given = [part.format(place=place, tiny=tiny_sdxl) for part in ["label", *DISTILL[1:-1]]]
+    given = [*given, place / "filled", "--reward", "brightness"]
+    write = pq.write_table
+
+    def full(table, where):
+        if "part-00001" in str(where):
+            where.write_bytes(b"half")
+            raise OSError(28, "No space left on device", str(where))
+        write(table, where)
+
+    with monkeypatch.context() as disk:
+        disk.setattr("surrogate.store.pq.write_table", full)
+        code, _, err = lasro(*given)
+        assert code == 2
+        assert "No space left on device" in err
+    assert len(LabelledStore.open(place / "filled" / "labels")) == 8
+    assert lasro(*given, "--resume")[0] == 0
+    assert lasro(*given, "--out", place / "roomy")[0] == 0
+    rows = [LabelledStore.open(place / run / "labels").labels() for run in ("filled", "roomy")]
+    assert rows[0] == rows[1]

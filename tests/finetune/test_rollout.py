@@ -7,7 +7,7 @@ from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDiscr
 from finetune.errors import GeneratorError
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.generators.preset import Preset, preset_for, presets
-from finetune.generators.rollout import next_input, sampling_times
+from finetune.generators.rollout import next_input, sampling_times, transition
 from tests.tiny.sdxl import build_sdxl
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -41,14 +41,19 @@ def test_the_rollout_is_the_schedulers(generator, name, monkeypatch):
     assert (z2 - sample).abs().max() <= 1e-4 * sample.abs().max().clamp(min=1)
 
 
-def test_ancestral_keeps_the_variance():
-    """√ᾱ·z1 + carry·ε̂ + fresh·ε has unit noise: carry² + fresh² = 1 − ᾱ."""
-    preset = Preset(name="x", source="x", sampler="euler_ancestral")
-    alphas = LCMScheduler(**BETAS).alphas_cumprod
-    zero, one = torch.zeros(1), torch.ones(1)
-    carry = next_input(zero, one, zero, preset, alphas, (999, 499))
-    fresh = next_input(zero, zero, one, preset, alphas, (999, 499))
-    assert (carry**2 + fresh**2).item() == pytest.approx(1 - alphas[499].item(), abs=1e-5)
+@pytest.mark.parametrize("sampler", ["lcm", "tcd", "ddim", "euler", "euler_ancestral"])
+def test_every_transition_keeps_the_variance(sampler):
+    """The second input is √ᾱ·x0 and noise of variance 1 − ᾱ: what is carried over, and what is fresh."""
+    preset, alphas = Preset(name="x", source="x", sampler=sampler), LCMScheduler(**BETAS).alphas_cumprod
+    zero, one, times = torch.zeros(1), torch.ones(1), (999, 499)
+    signal, std = transition(one, zero, preset, alphas, times)
+    carry, _ = transition(zero, one, preset, alphas, times)
+    assert signal.item() == pytest.approx(alphas[499].sqrt().item(), abs=1e-6)
+    assert (carry**2 + std**2).item() == pytest.approx(1 - alphas[499].item(), abs=1e-5)
+    assert (std.item() == 0) == (sampler in ("ddim", "euler"))
+    x0, seen, fresh = torch.randn(3, 2, 4, 8, 8)
+    mean, _ = transition(x0, seen, preset, alphas, times)
+    assert torch.equal(next_input(x0, seen, fresh, preset, alphas, times), mean + std * fresh)
 
 
 def test_a_row_depends_on_its_prompt_and_seed_alone(generator):
@@ -74,6 +79,10 @@ def test_times_fall_evenly_but_for_the_presets_own():
     assert sampling_times(preset, 1) == [999]
     assert sampling_times(preset, 2) == [999, 250]
     assert sampling_times(preset, 4) == [999, 749, 500, 250]
+    assert sampling_times(Preset(name="x", source="x", times=(399,)), 1) == [399]
+    for times, steps, said in (((399,), 2, r"asked for 2 steps, and has one \(times=\[399\]\)"), ((999, 499), 0, "at least 1")):
+        with pytest.raises(GeneratorError, match=said):
+            sampling_times(Preset(name="x", source="x", times=times), steps)
 
 
 def test_decoded_images_are_images(generator):

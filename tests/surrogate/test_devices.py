@@ -35,7 +35,7 @@ def test_a_generator_samples_and_decodes_there(moved):
     assert moved.decode(latents.cpu()).device.type == "cuda"
     assert moved.encode_images(torch.rand(1, 3, *moved.image_size)).device.type == "cuda"
     assert moved.encode(PROMPTS).prompt_embeds.device.type == "cuda"
-    assert all(kept.pooled.device.type == "cpu" for kept in moved._encoded.values())
+    assert {kept.device.type for kept in moved.texts.one_by_one(PROMPTS)} == {"cpu"}
 
 
 @pytest.mark.parametrize("backbone", ["full", "encoder", "latent-cnn", "latent-vit"])

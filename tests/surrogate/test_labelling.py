@@ -44,6 +44,7 @@ def test_what_is_there_is_not_asked_again(generator, tmp_path):
 def test_the_price_of_a_pair_is_its_stages():
     assert DistillConfig().stages == 2
     assert DistillConfig(extra_steps=8).stages == 3
+    assert DistillConfig(generator_steps=1).stages == 1
     with pytest.raises(SpecError, match="--extra-steps 2"):
         DistillConfig(extra_steps=2)
 

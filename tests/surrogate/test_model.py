@@ -8,7 +8,8 @@ import torch
 
 from surrogate.backbones.sdxl import SDXLBackbone
 from surrogate.errors import LatentSpaceError, SurrogateFolderError
-from surrogate.folder import SavedSurrogate, check_latent_space, load_surrogate, save_surrogate
+from surrogate.folder import SavedSurrogate, check_labels, check_latent_space, load_surrogate, save_surrogate
+from surrogate.store import LabelledStore
 from surrogate.types import LatentSpace
 from tests.tiny.surrogate import FIDELITY, untrained
 
@@ -149,9 +150,16 @@ def test_a_bad_folder_says_what_is_wrong(generator, tmp_path):
         load_surrogate(tmp_path)
 
 
-def test_another_latent_space_is_refused(generator):
+def test_another_latent_space_is_refused(generator, tmp_path):
     surrogate = untrained(generator, "encoder")
     check_latent_space(surrogate, generator)
-    surrogate.latent_space = LatentSpace(16, 16, 16, 0.36)
-    with pytest.raises(LatentSpaceError, match=r"16 scaled by 0\.36"):
-        check_latent_space(surrogate, generator)
+    for space, message in (
+        (LatentSpace(16, 16, 16, 0.36), r"16 scaled by 0\.36"),
+        (LatentSpace(4, 16, 16, 0.2), r"4 scaled by 0\.2"),
+    ):
+        surrogate.latent_space = space
+        with pytest.raises(LatentSpaceError, match=f"the surrogate reads {message}"):
+            check_latent_space(surrogate, generator)
+        store = LabelledStore.create(tmp_path / str(space.channels), latent_space=space.as_dict())
+        with pytest.raises(LatentSpaceError, match=f"holds {message}; give the --generator"):
+            check_labels(store, generator)

@@ -111,6 +111,17 @@ def test_the_split_is_by_prompt(store):
     assert len(training) + len(held_out) == 15
 
 
+def test_the_split_passes_over_prompts_without_a_valid_label(tmp_path):
+    store = LabelledStore.create(tmp_path, **META)
+    for number in range(20):
+        store.append(*rows(f"p{number}", [0.0, 1.0] if number in (3, 11) else [float("nan")] * 2))
+    training, held_out = split_by_prompt(read_stores([store]), 0.1, torch.Generator().manual_seed(0))
+    assert {*training.row_prompts(), *held_out.row_prompts()} == {"p3", "p11"}
+    assert len(training) == len(held_out) == 2
+    with pytest.raises(LabelError, match="1 prompts with valid labels are too few"):
+        split_by_prompt(training, 0.1, torch.Generator())
+
+
 def test_batches_hold_all_latents_of_their_prompts(store):
     data = read_stores([store])
     batches = prompt_batches(data.groups, 2, 0)
