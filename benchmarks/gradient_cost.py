@@ -24,6 +24,7 @@ import torch
 
 from cli.output import note, print_table
 from reward_zoo.devices import pick_device
+from surrogate.model import Surrogate
 
 CASES = ("pixels", "full", "encoder", "latent-cnn", "latent-vit")
 VAE = {
@@ -40,21 +41,11 @@ REPEATS = 3
 
 def build(case: str, size: int, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
     """Latents (B×4×h×w) → scores (B,)."""
-    from surrogate.heads.conv import ConvHead
-    from surrogate.model import Part, Surrogate
-    from surrogate.types import LatentSpace, TextConditioning
+    from surrogate.types import TextConditioning
 
     if case == "pixels":
         return _through_pixels(device)
-    side = size // 8
-    backbone = _backbone(case, side)
-    head = ConvHead(backbone.channels)
-    space = LatentSpace(4, side, side, 0.13025)
-    surrogate = Surrogate(backbone, [head], parts=[Part("r", 0.0, 1.0)], latent_space=space, score_time=0)
-    alphas = backbone.alphas_cumprod.clone()
-    surrogate.to_empty(device=device) if case in ("full", "encoder") else surrogate.to(device)
-    _fill(surrogate)
-    backbone.alphas_cumprod = alphas.to(device)
+    surrogate = surrogate_of(case, size, device)
     told = {"prompt_embeds": (77, 2048), "pooled": (1280,), "time_ids": (6,)}
 
     def score(latents: torch.Tensor) -> torch.Tensor:
@@ -62,6 +53,24 @@ def build(case: str, size: int, device: torch.device) -> Callable[[torch.Tensor]
         return surrogate.score(latents, TextConditioning(**made, prompts=("a",) * len(latents)))
 
     return score
+
+
+def surrogate_of(case: str, size: int, device: torch.device) -> Surrogate:
+    """A surrogate on one of the backbones, for pictures of `size` pixels."""
+    from surrogate.heads.conv import ConvHead
+    from surrogate.model import Part
+    from surrogate.types import LatentSpace
+
+    side = size // 8
+    backbone = _backbone(case, side)
+    space = LatentSpace(4, side, side, 0.13025)
+    head = ConvHead(backbone.channels)
+    surrogate = Surrogate(backbone, [head], parts=[Part("r", 0.0, 1.0)], latent_space=space, score_time=0)
+    alphas = backbone.alphas_cumprod.clone()
+    surrogate.to_empty(device=device) if case in ("full", "encoder") else surrogate.to(device)
+    fill(surrogate)
+    backbone.alphas_cumprod = alphas.to(device)
+    return surrogate
 
 
 def _backbone(case: str, side: int) -> torch.nn.Module:
@@ -79,17 +88,13 @@ def _backbone(case: str, side: int) -> torch.nn.Module:
 
 
 def _through_pixels(device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    import timm
     from diffusers import AutoencoderKL
 
     from reward_zoo.preprocessing import resize
 
-    vae = AutoencoderKL(**VAE)
+    vae, tower = AutoencoderKL(**VAE), pixel_tower(device)
     vae.encoder = vae.quant_conv = None
-    tower = timm.create_model("vit_large_patch16_224", pretrained=False, num_classes=1)
-    for module in (vae, tower):
-        module.to(device).eval()
-        _fill(module)
+    fill(vae.to(device).eval())
 
     def score(latents: torch.Tensor) -> torch.Tensor:
         pixels = (vae.decode(latents / 0.13025).sample.float() / 2 + 0.5).clamp(0, 1)
@@ -98,8 +103,18 @@ def _through_pixels(device: torch.device) -> Callable[[torch.Tensor], torch.Tens
     return score
 
 
+def pixel_tower(device: torch.device) -> torch.nn.Module:
+    """A ViT-L/16 with one output."""
+    import timm
+
+    tower = timm.create_model("vit_large_patch16_224", pretrained=False, num_classes=1).to(device).eval()
+    fill(tower)
+    return tower
+
+
 @torch.no_grad()
-def _fill(module: torch.nn.Module) -> None:
+def fill(module: torch.nn.Module) -> None:
+    """Freeze it, with numbers of a sensible size in it."""
     module.requires_grad_(False)
     for parameter in module.parameters():
         parameter.uniform_(-0.02, 0.02)
@@ -113,28 +128,31 @@ def measure(case: str, size: int, batch_size: int, device: torch.device) -> dict
     score, seconds = build(case, size, device), []
     for number in range(1 + REPEATS):
         latents = torch.randn(batch_size, 4, size // 8, size // 8, device=device).requires_grad_(True)
-        _synchronise(device)
+        synchronise(device)
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16):
             total = score(latents).float().sum()
         (gradient,) = torch.autograd.grad(total, latents)
-        _synchronise(device)
+        synchronise(device)
         if number:
             seconds.append(time.perf_counter() - began)
     if gradient.shape != latents.shape:
         raise RuntimeError(f"{case}: a gradient of shape {tuple(gradient.shape)}")
-    peak = (
-        torch.cuda.max_memory_allocated()
-        if device.type == "cuda"
-        else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    )
     return {
         **{"case": case, "size": size, "batch_size": batch_size, "device": device.type},
-        **{"seconds": sorted(seconds)[REPEATS // 2], "gigabytes": peak / 2**30},
+        **{"seconds": sorted(seconds)[REPEATS // 2], "gigabytes": peak_bytes(device) / 2**30},
     }
 
 
-def _synchronise(device: torch.device) -> None:
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that was in use: the device's, or this process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what the device was given."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 

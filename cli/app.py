@@ -21,10 +21,12 @@ from cli.options import (
     Noises,
     Out,
     Overwrite,
+    Precision,
     Prompts,
     Resume,
     Samples,
     Seed,
+    TextCache,
 )
 from cli.rewards_app import cache_app, rewards_app
 from cli.trackers import PACKAGES as TRACKERS
@@ -243,6 +245,11 @@ def finetune(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the method, NAME=VALUE; repeatable. See docs/methods.")
     ] = None,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Compute the UNet's activations twice: less memory, more time.")
+    ] = False,
+    precision: Precision = "float32",
+    text_cache: TextCache = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -278,6 +285,7 @@ def finetune(
         out=out,
         settings=settings,
         method_settings=set_ or [],
+        loading={"gradient_checkpointing": gradient_checkpointing, "precision": precision, "text_cache": text_cache},
         device=device,
         overwrite=overwrite,
         resume=resume,
@@ -337,7 +345,7 @@ def generate(
     out: Annotated[Path, typer.Option(help="PNG file; several pictures become a grid.")],
     generator: GeneratorName = "tiny-signs",
     adapter: Annotated[Path | None, typer.Option(help="Adapter folder that lasro finetune wrote.")] = None,
-    num_inference_steps: Annotated[int, typer.Option(help="Network calls an image.")] = 2,
+    num_inference_steps: Annotated[int | None, typer.Option(help="Network calls an image.  [default: the preset's]")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable, one picture each.  [default: 0]")] = None,
     surrogate: Annotated[Path | None, typer.Option(help="Surrogate folder, for the two options below.")] = None,
     best_of: Annotated[int, typer.Option(help="Keep the best of so many noises, by the surrogate.")] = 1,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionXLPipeline
+from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 
@@ -26,6 +27,7 @@ def attach_lora(unet: torch.nn.Module, *, rank: int, targets: str, seed: int) ->
     """Add a trainable LoRA (alpha = rank) that starts as the identity; the list of its parameters."""
     torch.manual_seed(seed)
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS[targets], init_lora_weights="gaussian"))
+    cast_training_params(unet, dtype=torch.float32)  # on a half-precision UNet small steps would be rounded away
     return [parameter for parameter in unet.parameters() if parameter.requires_grad]
 
 

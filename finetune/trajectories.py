@@ -25,7 +25,7 @@ def trajectory(
     inputs = [(generator.inputs_first(start.to(generator.device)), times[0])]
     z1, seen = generator.x0(*inputs[0], conditioning)
     outputs = [z1]
-    if len(times) > 1:
+    if generator.num_steps > 1:
         second = generator.inputs_second(z1, seen, fresh.to(generator.device)).detach()
         inputs.append((second, times[1]))
         outputs.append(generator.x0(second, times[1], conditioning)[0])
@@ -110,6 +110,6 @@ def needs_fresh_noise(generator: SDXLGenerator, method: str) -> None:
         ConfigError: it is not, so that no step has a likelihood.
     """
     preset = generator.preset
-    if len(preset.times) < 2 or preset.sampler in ("ddim", "euler"):
-        why = "has one step" if len(preset.times) < 2 else f"puts no fresh noise between its steps (sampler {preset.sampler})"
+    if generator.num_steps < 2 or preset.sampler in ("ddim", "euler"):
+        why = "has one step" if generator.num_steps < 2 else f"puts no fresh noise between its steps (sampler {preset.sampler})"
         raise ConfigError(f"--method {method}: generator {preset.name} {why}, so no step has a likelihood; use lasro")

@@ -27,6 +27,7 @@ def finetune(
     out: Path,
     settings: dict[str, Any],
     method_settings: list[str],
+    loading: dict[str, Any],
     device: str,
     overwrite: bool,
     resume: bool,
@@ -40,7 +41,7 @@ def finetune(
     from cli.tuning import TuningJob, critic_of, run_finetune
     from finetune.config import FinetuneConfig
     from finetune.generators.pipeline import load_generator
-    from finetune.generators.preset import presets
+    from finetune.generators.preset import find_preset
     from finetune.methods import load_method
     from finetune.prompts import load_prompts, prompts_of
     from surrogate.folder import check_latent_space, load_surrogate
@@ -54,11 +55,11 @@ def finetune(
     saved = load_surrogate(surrogate) if surrogate else None
     reward = reward or saved.config["reward"]
     generator = generator or (saved.config["generator"] if saved else "tiny-signs")
-    preset = presets().get(generator)
+    preset = find_preset(generator)
     training = load_prompts(prompts) if prompts else prompts_of(preset, "prompts", "--prompts")
     testing = load_prompts(eval_prompts) if eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
     scorer, watched = reward_zoo.load(reward), load_guards(guards, reward)
-    loaded = load_generator(generator, device)
+    loaded = load_generator(generator, device, **loading)
     if saved:
         check_latent_space(saved.surrogate, loaded)
     with open_run(out, overwrite=overwrite, resume=resume) as run:

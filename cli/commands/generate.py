@@ -20,7 +20,7 @@ def generate(
     out: Path,
     generator: str,
     adapter: Path | None,
-    num_inference_steps: int,
+    num_inference_steps: int | None,
     seeds: list[int],
     surrogate: Path | None,
     best_of: int,
@@ -29,8 +29,8 @@ def generate(
     overwrite: bool,
 ) -> None:
     """Every prompt with every seed; one picture as it is, several as a grid."""
-    _check_search(surrogate, best_of, optimize_noise, num_inference_steps)
-    if not 1 <= num_inference_steps <= 100:
+    _check_search(surrogate, best_of, optimize_noise)
+    if num_inference_steps is not None and not 1 <= num_inference_steps <= 100:
         raise RunFolderError(f"--num-inference-steps {num_inference_steps}: must be from 1 to 100")
     if out.exists() and not overwrite:
         raise RunFolderError(f"--out {out}: exists; use --overwrite or another name")
@@ -42,6 +42,9 @@ def generate(
     from finetune.lora import load_lora
 
     loaded = load_generator(generator, device)
+    num_inference_steps = num_inference_steps or loaded.num_steps
+    if optimize_noise and num_inference_steps != loaded.num_steps:
+        raise RunFolderError(f"--optimize-noise climbs samples of {loaded.num_steps} steps; leave out --num-inference-steps")
     if adapter:
         load_lora(loaded.pipeline, adapter)
     pairs = [(prompt, seed) for prompt in prompts for seed in seeds]
@@ -56,15 +59,13 @@ def generate(
     note(f"{len(images)} picture{'s' if len(images) > 1 else ''}: {out}")
 
 
-def _check_search(surrogate: Path | None, best_of: int, optimize_noise: int, num_inference_steps: int) -> None:
+def _check_search(surrogate: Path | None, best_of: int, optimize_noise: int) -> None:
     if best_of < 1 or optimize_noise < 0:
         raise RunFolderError(f"--best-of {best_of}, --optimize-noise {optimize_noise}: at least 1, and at least 0")
     if best_of > 1 and optimize_noise:
         raise RunFolderError("--best-of and --optimize-noise exclude each other; give one")
     if (best_of > 1 or optimize_noise > 0) != (surrogate is not None):
         raise RunFolderError("--best-of and --optimize-noise need --surrogate FOLDER, and it needs one of them")
-    if optimize_noise and num_inference_steps != 2:
-        raise RunFolderError(f"--optimize-noise climbs two-step samples; --num-inference-steps {num_inference_steps} must be 2")
 
 
 def _search(
