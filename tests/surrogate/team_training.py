@@ -30,7 +30,7 @@ def labels():
     return data.rows(groups < 5), data.rows(groups == 5)
 
 
-def other_prompt(prompt, perceived, rng):
+def other_prompt(prompt, perceived, rng, *, others):
     """Hindsight as a reward gives it: another prompt, and the score there."""
     word = rng.choice(WORDS)
     return f'a sign that says "{word}"', len(set(word) & set(perceived)) / 4
