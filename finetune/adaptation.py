@@ -59,7 +59,8 @@ class Adapter:
         self.part_names = tuple(part.name for part in self.surrogate.parts) if len(self.surrogate.parts) > 1 else ()
         self.replay = ReplayBuffer(settings.replay_size)
         self.hindsight = hindsight_of(shop.meter.reward, self.distilled.hindsight)
-        rate = settings.adapt_learning_rate or default_learning_rate(self.surrogate) / 4
+        # Above that it undoes what distilling, whose rate had fallen, has learnt (benchmarks/LOG.md).
+        rate = settings.adapt_learning_rate or min(1e-4, default_learning_rate(self.surrogate) / 4)
         trained = self.surrogate.trained_parameters()
         self.optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=self.distilled.weight_decay)
         self.accuracy = float("nan")  # running pairwise accuracy on fresh samples

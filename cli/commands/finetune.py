@@ -44,6 +44,7 @@ def finetune(
     from finetune.generators.preset import find_preset
     from finetune.methods import load_method
     from finetune.prompts import load_prompts, prompts_of
+    from reward_zoo.briefing import briefed, facts_of
     from surrogate.folder import check_latent_space, load_surrogate
 
     config = FinetuneConfig(**settings)
@@ -59,6 +60,8 @@ def finetune(
     training = load_prompts(prompts) if prompts else prompts_of(preset, "prompts", "--prompts")
     testing = load_prompts(eval_prompts) if eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
     scorer, watched = reward_zoo.load(reward), load_guards(guards, reward)
+    facts, asked = facts_of(prompts, eval_prompts), [*training, *testing]
+    scorer, watched = briefed(scorer, facts, asked), {name: briefed(guard, facts, asked) for name, guard in watched.items()}
     loaded = load_generator(generator, device, **loading)
     if saved:
         check_latent_space(saved.surrogate, loaded)

@@ -42,8 +42,8 @@ class Settings:
     off_policy: bool = True  # off: one start noise a prompt, the fresh noise alone varies
     adapt_every: int = 4  # generator steps between adaptations of the surrogate
     adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
-    adapt_steps: int = 2  # surrogate steps an adaptation
-    adapt_learning_rate: float | None = None  # None: a quarter of what suits the surrogate's network
+    adapt_steps: int = 4  # surrogate steps an adaptation
+    adapt_learning_rate: float | None = None  # None: a quarter of what suits the surrogate's network, and 1e-4 at most
     replay_size: int = 4096  # fresh labels kept
 
     def __post_init__(self) -> None:
