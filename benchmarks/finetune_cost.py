@@ -12,10 +12,6 @@ Needs torch, diffusers, peft and timm alone, beside this repository; nothing is 
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +19,8 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 
+from benchmarks.cases import run_cases
 from benchmarks.gradient_cost import VAE, fill, peak_bytes, pixel_tower, surrogate_of, synchronise
-from cli.output import note, print_table
 from finetune.config import FinetuneConfig
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.generators.preset import presets
@@ -32,7 +28,6 @@ from finetune.method import Critic, Workshop
 from finetune.methods import load_method
 from finetune.tuning import TunedWeights
 from reward_zoo import Reward, RewardCard
-from reward_zoo.devices import pick_device
 from surrogate.backbones.checkpoints import SDXL, empty_unet
 from surrogate.config import DistillConfig
 from surrogate.labelling import RewardMeter
@@ -131,47 +126,16 @@ class _Nothing(Reward):
 
 
 def main() -> None:
-    """Measure every case in a process of its own, and print ratios to `refl`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024])
-    parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # one case, in this process
-    given = parser.parse_args()
-    device = pick_device(given.device)
-    if given.alone:
-        print(json.dumps(measure(given.cases[0], given.sizes[0], given.batch_size, device)))
-        return
-    found = []
-    for size in given.sizes:
-        for case in given.cases:
-            note(f"{case} at {size}²")
-            command = [sys.executable, "-m", "benchmarks.finetune_cost", "--alone", "--cases", case, "--sizes", str(size)]
-            command += ["--batch-size", str(given.batch_size), "--device", str(device)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
-            if done.returncode:
-                note(f"failed ({done.returncode}): {(done.stderr.strip().splitlines() or ['killed: out of memory?'])[-1]}")
-                continue
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    base = {row["size"]: row for row in found if row["case"] == "refl"}
-    print_table(
-        ("size", "case", "images a second", "peak memory", "times faster"),
-        [
-            (
-                f"{row['size']}²",
-                row["case"],
-                f"{row['images_per_second']:.3f}",
-                f"{row['gigabytes']:.2f} GB",
-                f"{row['images_per_second'] / base[row['size']]['images_per_second']:.2f} x" if row["size"] in base else "",
-            )
-            for row in found
-        ],
+    """Measure every case, and print ratios to `refl`."""
+    columns = (
+        ("images a second", lambda row, base: f"{row['images_per_second']:.3f}"),
+        ("peak memory", lambda row, base: f"{row['gigabytes']:.2f} GB"),
+        (
+            "times faster",
+            lambda row, base: f"{row['images_per_second'] / base['images_per_second']:.2f} x" if base else "",
+        ),
     )
+    run_cases("benchmarks.finetune_cost", __doc__, CASES, measure, "refl", columns)
 
 
 if __name__ == "__main__":

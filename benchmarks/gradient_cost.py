@@ -12,18 +12,13 @@ Needs torch, diffusers and timm alone, beside this repository; nothing is fetche
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import torch
 
-from cli.output import note, print_table
-from reward_zoo.devices import pick_device
+from benchmarks.cases import run_cases
 from surrogate.model import Surrogate
 
 CASES = ("pixels", "full", "encoder", "latent-cnn", "latent-vit")
@@ -158,48 +153,14 @@ def synchronise(device: torch.device) -> None:
 
 
 def main() -> None:
-    """Measure every case in a process of its own, and print ratios to `pixels`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024])
-    parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # one case, in this process
-    given = parser.parse_args()
-    device = pick_device(given.device)
-    if given.alone:
-        print(json.dumps(measure(given.cases[0], given.sizes[0], given.batch_size, device)))
-        return
-    found = []
-    for size in given.sizes:
-        for case in given.cases:
-            note(f"{case} at {size}²")
-            command = [sys.executable, "-m", "benchmarks.gradient_cost", "--alone", "--cases", case, "--sizes", str(size)]
-            command += ["--batch-size", str(given.batch_size), "--device", str(device)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
-            if done.returncode:
-                note(f"failed ({done.returncode}): {(done.stderr.strip().splitlines() or ['killed: out of memory?'])[-1]}")
-                continue
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    base = {row["size"]: row for row in found if row["case"] == "pixels"}
-    rows = [
-        (
-            f"{row['size']}²",
-            row["case"],
-            f"{row['seconds']:.2f} s",
-            f"{row['gigabytes']:.2f} GB",
-            *(
-                f"{base[row['size']][name] / row[name]:.2f} x" if row["size"] in base else ""
-                for name in ("seconds", "gigabytes")
-            ),
-        )
-        for row in found
-    ]
-    print_table(("size", "gradient through", "time", "peak memory", "times faster", "times smaller"), rows)
+    """Measure every case, and print ratios to `pixels`."""
+    columns = (
+        ("time", lambda row, base: f"{row['seconds']:.2f} s"),
+        ("peak memory", lambda row, base: f"{row['gigabytes']:.2f} GB"),
+        ("times faster", lambda row, base: f"{base['seconds'] / row['seconds']:.2f} x" if base else ""),
+        ("times smaller", lambda row, base: f"{base['gigabytes'] / row['gigabytes']:.2f} x" if base else ""),
+    )
+    run_cases("benchmarks.gradient_cost", __doc__, CASES, measure, "pixels", columns)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -70,7 +71,10 @@ def _pixel(model: str, generator: Generator, pooled: int) -> PixelTower:
         pretrained = bool(timm.models.is_model_pretrained(model)) if not model.startswith(("local-dir:", "hf-hub:")) else True
         try:
             return PixelTower(**settings, pretrained=pretrained)
-        except OSError:  # no network and nothing in the cache: a tower that starts from nothing
+        except OSError:  # no network and nothing in the cache
+            warnings.warn(
+                f"--backbone pixel-timm:{model}: its published weights are not here; it starts from nothing", stacklevel=2
+            )
             return PixelTower(**settings, pretrained=False)
     except Exception as error:
         reason = first_line(error)

@@ -17,6 +17,8 @@ from surrogate.folder import load_surrogate, save_surrogate
 from surrogate.seeding import stream
 from tests.tiny.surrogate import FIDELITY, untrained
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*it starts from nothing")  # no weights of towers without network
+
 
 @pytest.fixture(scope="module")
 def rollout(generator):

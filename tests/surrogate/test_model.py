@@ -13,6 +13,8 @@ from surrogate.store import LabelledStore
 from surrogate.types import LatentSpace
 from tests.tiny.surrogate import FIDELITY, untrained
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*it starts from nothing")  # no weights of towers without network
+
 FACTS = {"reward": "ocr", "generator": "tiny", "margin": 0.2, "labels": ["../labels"]}
 
 
