@@ -223,6 +223,12 @@ def finetune(
     tracker: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(TRACKERS)}, none; repeatable.  [default: tensorboard]")
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Captioned real pictures for the LCM loss: with --set lcm_weight=500.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Generator whose UNet teaches the LCM loss.  [default: the frozen one]")
+    ] = None,
     out: Out = Path("runs/tuned"),
     steps: Annotated[int, typer.Option(help="Steps of the method.")] = FinetuneConfig.steps,
     batch_size: Annotated[int, typer.Option(help="Prompts a step.")] = FinetuneConfig.batch_size,
@@ -282,6 +288,8 @@ def finetune(
         eval_samples=eval_samples,
         guards=guard,
         trackers=tracker or ["tensorboard"],
+        images=images,
+        teacher=teacher,
         out=out,
         settings=settings,
         method_settings=set_ or [],

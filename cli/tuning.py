@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import reward_zoo
 from cli.failures import Ended
@@ -22,6 +24,7 @@ from finetune.card import adapter_card
 from finetune.config import FinetuneConfig
 from finetune.evaluation import Evaluation, compare, evaluate
 from finetune.generators.pipeline import SDXLGenerator
+from finetune.lcm_anchor import RealPictures
 from finetune.lora import save_lora
 from finetune.method import Critic, Method
 from finetune.trainer import Trainer
@@ -30,6 +33,7 @@ from reward_zoo.card import READ_TEXT
 from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
 from surrogate.folder import SavedSurrogate
+from surrogate.labelling import encode_files
 from surrogate.sampling import read_stores
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
@@ -53,6 +57,7 @@ class TuningJob:
     config: FinetuneConfig
     method: tuple[type[Method], Any]
     critic: Critic | None = None
+    pictures: RealPictures | None = None
     guards: dict[str, reward_zoo.Reward] = field(default_factory=dict)
     trackers: Sequence[str] = ()
 
@@ -71,7 +76,7 @@ class TuningJob:
             sheet.save(run.path / "samples" / f"step-{step:08d}.png")
             trackers.picture("validation", sheet, step)
 
-        given = {"critic": self.critic, "report": report, "gallery": gallery}
+        given = {"critic": self.critic, "pictures": self.pictures, "report": report, "gallery": gallery}
         return Trainer(self.generator, self.reward, self.prompts, self.config, self.method, **given)
 
     def evaluate(self) -> Evaluation:
@@ -79,6 +84,19 @@ class TuningJob:
         seeds = [derive_seed(0, "evaluation", index) for index in range(len(self.test))]
         kept = {"keep_images": KEPT_IMAGES, "diversity_prompts": DIVERSITY_PROMPTS}
         return evaluate(self.generator, self.reward, self.test, seeds, guards=self.guards, **kept)
+
+
+def real_pictures(
+    generator: SDXLGenerator, captioned: Sequence[tuple[Path, str]], teacher: SDXLGenerator | None, *, batch_size: int = 16
+) -> RealPictures:
+    """(file, prompt) pairs through the generator's autoencoder, cropped about their middle to its size."""
+    latents = []
+    with progress("encode pictures") as bar:
+        for start in range(0, len(captioned), batch_size):
+            files = [file for file, _ in captioned[start : start + batch_size]]
+            latents.append(encode_files(generator, files).cpu())
+            bar(start + len(files), len(captioned))
+    return RealPictures(torch.cat(latents), [prompt for _, prompt in captioned], teacher)
 
 
 def critic_of(saved: SavedSurrogate, reward: reward_zoo.Reward, seed: int) -> Critic:

@@ -11,6 +11,7 @@ import torch
 
 from finetune.config import FinetuneConfig
 from finetune.generators.pipeline import SDXLGenerator
+from finetune.lcm_anchor import RealPictures
 from finetune.tuning import TunedWeights
 from surrogate.config import DistillConfig
 from surrogate.labelling import RewardMeter
@@ -39,6 +40,7 @@ class Workshop:
     table: ConditioningTable  # of the prompts
     config: FinetuneConfig
     critic: Critic | None = None
+    pictures: RealPictures | None = None
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ import torch
 from finetune.config import FinetuneConfig
 from finetune.evaluation import Evaluation, evaluate
 from finetune.generators.pipeline import SDXLGenerator
+from finetune.lcm_anchor import RealPictures
 from finetune.method import Critic, Method, Workshop
 from finetune.tuning import AveragedParameters, TunedWeights
 from reward_zoo import Reward
@@ -41,6 +42,7 @@ class Trainer:
         config: what all methods share.
         method: class and settings, see `finetune.methods.load_method`.
         critic: the surrogate, for methods that climb one.
+        pictures: real ones, for methods that have a use for them.
         report: told of every step.
         gallery: told of every validation, with the pictures of its first prompts.
     """
@@ -54,6 +56,7 @@ class Trainer:
         method: tuple[type[Method], Any],
         *,
         critic: Critic | None = None,
+        pictures: RealPictures | None = None,
         report: Report = lambda record: None,
         gallery: Gallery = lambda step, found, prompts: None,
     ) -> None:
@@ -70,7 +73,8 @@ class Trainer:
         kind, settings = method
         rate = config.learning_rate or kind.learning_rate
         self.optimizer = torch.optim.AdamW(self.tuned.parameters, lr=rate, weight_decay=0.0, betas=(0.9, 0.99))
-        self.method = kind(Workshop(generator, self.tuned, self.meter, self.prompts, table, config, critic), settings)
+        shop = Workshop(generator, self.tuned, self.meter, self.prompts, table, config, critic, pictures)
+        self.method = kind(shop, settings)
         self.step = 0
         self.best = self.tuned.state()
         self.best_step, self.best_reward, self.start_reward = 0, float("-inf"), float("nan")

@@ -59,6 +59,16 @@ def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) ->
     return latents, labels
 
 
+@torch.no_grad()
+def encode_files(generator: Generator, files: Sequence[Path]) -> torch.Tensor:
+    """Pictures, cropped about their middle to the generator's size, as scaled latents B×4×h×w."""
+    from PIL import Image, ImageOps
+
+    height, width = generator.image_size
+    pictures = [ImageOps.fit(read_image(file), (width, height), Image.Resampling.BICUBIC) for file in files]
+    return generator.encode_images(as_images(pictures))
+
+
 def label_images(
     generator: Generator, meter: RewardMeter, pictures: Sequence[tuple[Path, str]], store: LabelledStore, *, batch_size: int
 ) -> None:
@@ -70,16 +80,12 @@ def label_images(
         ImageError: a file cannot be read.
         RewardFailedError: see `RewardMeter`.
     """
-    from PIL import Image, ImageOps
-
-    done, (height, width) = store.done(), generator.image_size
+    done = store.done()
     todo = [(file, prompt, derive_seed(0, "picture", file.name)) for file, prompt in pictures]
     todo = [item for item in todo if item[1:] not in done]
     for start in range(0, len(todo), batch_size):
         files, prompts, seeds = zip(*todo[start : start + batch_size], strict=True)
-        images = as_images([ImageOps.fit(read_image(file), (width, height), Image.Resampling.BICUBIC) for file in files])
-        with torch.no_grad():
-            latents = generator.encode_images(images)
+        latents = encode_files(generator, files)
         store.append(*label_rollout(generator, meter, Rollout(list(prompts), list(seeds), {0: latents})))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.items import captioned
 from cli.output import note, print_json, print_table
 from cli.run_folder import check_out, open_run
 from cli.trackers import check_names
@@ -24,6 +25,8 @@ def finetune(
     eval_samples: int,
     guards: list[str] | None,
     trackers: list[str],
+    images: Path | None,
+    teacher: str | None,
     out: Path,
     settings: dict[str, Any],
     method_settings: list[str],
@@ -38,7 +41,7 @@ def finetune(
     check_out(out, overwrite=overwrite, resume=resume)
 
     import reward_zoo
-    from cli.tuning import TuningJob, critic_of, run_finetune
+    from cli.tuning import TuningJob, critic_of, real_pictures, run_finetune
     from finetune.config import FinetuneConfig
     from finetune.generators.pipeline import load_generator
     from finetune.generators.preset import find_preset
@@ -65,6 +68,7 @@ def finetune(
     loaded = load_generator(generator, device, **loading)
     if saved:
         check_latent_space(saved.surrogate, loaded)
+    pairs = captioned(images) if images else []
     with open_run(out, overwrite=overwrite, resume=resume) as run:
         given = {"surrogate": str(surrogate) if surrogate else None, "reward": reward, "generator": generator}
         run.save_config({**given, "guards": list(watched), **config.as_dict(), "method_settings": vars(method[1])})
@@ -77,6 +81,9 @@ def finetune(
             config=config,
             method=method,
             critic=critic_of(saved, scorer, config.seed) if saved and method[0].needs_surrogate else None,
+            pictures=real_pictures(loaded, pairs, load_generator(teacher, device, **loading) if teacher else None)
+            if pairs
+            else None,
             guards=watched,
             trackers=trackers,
         )

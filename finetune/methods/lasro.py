@@ -18,6 +18,7 @@ from finetune.adaptation import Adapter
 from finetune.anchor import TrustRegion, x0_distance
 from finetune.config import above_zero, named
 from finetune.errors import ConfigError
+from finetune.lcm_anchor import lcm_loss
 from finetune.method import Method as Base
 from finetune.method import Workshop
 from finetune.objective import NormaliseAndClip
@@ -39,6 +40,7 @@ class Settings:
     anchor_band: float = 0.025  # distance to the frozen generator that the anchor holds, as a share of x0's variance
     anchor_band_max: float = 0.12  # how far the band may widen while the surrogate stays accurate
     trust_accuracy: float = 0.6  # pairwise accuracy on fresh samples below which the band does not widen
+    lcm_weight: float = 0.0  # c: of the LCM loss on real pictures (the paper's: 500); 0: not asked
     off_policy: bool = True  # off: one start noise a prompt, the fresh noise alone varies
     adapt_every: int = 4  # generator steps between adaptations of the surrogate
     adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
@@ -48,6 +50,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         above_zero(self, ("anchor_band", "adapt_every", "adapt_prompts", "replay_size", "adapt_learning_rate"))
+        if self.lcm_weight < 0:
+            raise ConfigError(f"{named(self, 'lcm_weight')}: must not be negative; 0 leaves the LCM loss out")
         if self.adapt_steps < 0:
             raise ConfigError(f"{named(self, 'adapt_steps')}: must not be negative; 0 freezes the surrogate")
         if self.anchor_band_max < self.anchor_band:
@@ -64,6 +68,8 @@ class Method(Base):
 
     def __init__(self, shop: Workshop, settings: Settings) -> None:
         super().__init__(shop, settings)
+        if (settings.lcm_weight > 0) != (shop.pictures is not None):
+            raise ConfigError(f"{named(settings, 'lcm_weight')}: goes together with real pictures (--images); give both")
         self.surrogate = shop.critic.surrogate.requires_grad_(False).eval().to(shop.generator.device)
         self.adapter = Adapter(shop, settings)
         self.trust = TrustRegion(settings.anchor_band, settings.anchor_band_max)
@@ -103,7 +109,12 @@ class Method(Base):
             "band": self.trust.band,
             "anchor_weight": self.trust.weight,
         }
-        return self.trust.penalty(distance) - gain if settings.anchor else -gain
+        loss = self.trust.penalty(distance) - gain if settings.anchor else -gain
+        if settings.lcm_weight:
+            extra = lcm_loss(generator, self.shop.tuned, self.shop.pictures, count, rng)
+            self.metrics["lcm_loss"] = extra.item()
+            loss = loss + settings.lcm_weight * extra
+        return loss
 
     def _own_noises(self, groups: torch.Tensor) -> torch.Tensor:
         seed, shape = self.shop.config.seed, self.shop.latent_shape

@@ -11,11 +11,13 @@ import pytest
 import torch
 import yaml
 from diffusers import StableDiffusionXLPipeline
+from PIL import Image
 from safetensors.torch import load_file
 
 from cli.run_folder import RunFolder
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
+from tests.tiny.surrogate import build_folder
 
 PROMPTS = "\n".join(f"a {color} {thing}" for color in ("red", "blue") for thing in ("cat", "dog", "tree", "boat"))
 
@@ -90,6 +92,69 @@ def test_an_adapter_goes_to_the_hub(lasro, tmp_path, monkeypatch):
     assert code == 0, err
     assert calls == ["me/signs", tmp_path / "adapter"]
     assert result["address"] == "there"
+
+
+FAILS_LATER = """
+calls = 0
+def light(images):
+    global calls
+    calls += 1
+    if calls > 4 and not (HERE / "mended").exists():
+        raise ConnectionError("the server is gone")
+    return images.mean((1, 2, 3))
+from pathlib import Path
+HERE = Path(__file__).parent
+"""
+
+
+def test_a_reward_that_dies_in_the_middle_is_one_line_and_the_run_goes_on_when_it_is_back(lasro, tune, tmp_path):
+    (tmp_path / "own.py").write_text(FAILS_LATER)
+    command = [*tune, "--reward", f"{tmp_path}/own.py:light", "--method", "gors", "--steps", 4, "--evaluate-every", 1]
+    command += ["--tracker", "none", "--out", tmp_path / "run"]
+    code, out, err = lasro(*command)
+    assert (code, out) == (2, "")
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "the server is gone" in line
+    done = steps_done(tmp_path / "run")
+    assert 0 < done < 4
+    (tmp_path / "mended").touch()
+    assert lasro(*command, "--resume")[0] == 0
+    assert steps_done(tmp_path / "run") == 4
+
+
+def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_one_before_stands(lasro, tune, tmp_path, monkeypatch):
+    save, command = torch.save, [*tune, "--method", "gors", "--steps", 3, "--evaluate-every", 1, "--tracker", "none"]
+
+    def full(state, path):
+        if path.name == "step-00000002.tmp":
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device", str(path))
+        save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.save", full)
+        code, out, err = lasro(*command, "--out", tmp_path / "run")
+    assert (code, out) == (2, "")
+    assert "free space" in err
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("*.pt")] == ["step-00000001.pt"]
+    assert lasro(*command, "--out", tmp_path / "run", "--resume")[0] == 0
+
+
+def test_real_pictures_hold_the_generator(lasro, tune, tmp_path, tiny_sdxl):
+    surrogate = build_folder(tmp_path / "surrogate", load_generator(str(tiny_sdxl)), reward="brightness", name=str(tiny_sdxl))
+    (tmp_path / "real").mkdir()
+    for name in ("one", "two"):
+        Image.new("RGB", (20, 30), "white").save(tmp_path / "real" / f"{name}.png")
+        (tmp_path / "real" / f"{name}.txt").write_text(f"a {name}")
+    command = [*tune, "--surrogate", surrogate, "--steps", 1, "--evaluate-every", 1, "--tracker", "none"]
+    code, _, err = lasro(*command, "--images", tmp_path / "real", "--out", tmp_path / "alone")
+    assert code == 2
+    assert "goes together with real pictures" in err
+    lcm = ["--images", tmp_path / "real", "--teacher", tiny_sdxl, "--set", "lcm_weight=500"]
+    code, _, err = lasro(*command, *lcm, "--out", tmp_path / "run")
+    assert code == 0, err
+    record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    assert record["lcm_loss"] > 0
 
 
 @pytest.mark.parametrize(

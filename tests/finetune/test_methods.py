@@ -4,12 +4,17 @@ import pytest
 import torch
 
 from finetune.advantages import best_rows, group_means, within_prompt
+from finetune.config import FinetuneConfig
+from finetune.errors import ConfigError
 from finetune.imitation import imitation_loss, noised
+from finetune.lcm_anchor import RealPictures, lcm_loss
 from finetune.methods import METHODS, load_method
 from finetune.methods.pso import pairs
 from finetune.trajectories import draw, second_log_prob
+from finetune.tuning import TunedWeights
 from surrogate.seeding import stream
-from tests.tiny.tuning import make_trainer, mean_latent
+from tests.tiny.toy import ToyGenerator
+from tests.tiny.tuning import PROMPTS, make_trainer, mean_latent
 
 SCORES, GROUPS = torch.tensor([1.0, 3.0, 5.0, 5.0, 2.0]), torch.tensor([7, 7, 2, 2, 9])
 TOYS = {
@@ -96,3 +101,30 @@ def test_it_raises_a_toy_reward(method):
     trainer = make_trainer(method, TOYS[method], critic=critic, steps=60, batch_size=8, evaluate_every=20)
     trainer.run()
     assert trainer.best_reward > trainer.start_reward + 0.02
+
+
+def test_the_lcm_loss_is_zero_where_the_generator_agrees_with_itself():
+    """A generator whose x0 does not depend on the time of the look is consistent, whatever the teacher's step."""
+    toy = ToyGenerator()
+    toy.unet.paint.weight.data.zero_()
+    toy.unet.paint.bias.data.fill_(0.3)
+    tuned = TunedWeights(toy.unet, FinetuneConfig(tune="full"))
+    pictures = RealPictures(torch.randn(6, 4, 4, 4), PROMPTS[:6])
+    assert lcm_loss(toy, tuned, pictures, 4, stream(0, "lcm")).item() == pytest.approx(0, abs=1e-6)
+    toy.unet.paint.weight.data.copy_(0.8 * torch.eye(4)[:, :, None, None])
+    loss = lcm_loss(toy, tuned, pictures, 4, stream(0, "lcm"))
+    loss.backward()
+    assert loss.item() > 0.01
+    assert toy.unet.paint.weight.grad.abs().sum() > 0
+
+
+def test_the_lcm_anchor_holds_a_climb_back():
+    rewards = []
+    for weight, pictures in (("0", None), ("500", RealPictures(torch.randn(6, 4, 4, 4), PROMPTS[:6]))):
+        options = {**TOYS["lasro"], "anchor": "false", "lcm_weight": weight}
+        trainer = make_trainer("lasro", options, critic=mean_latent(), pictures=pictures, steps=30, evaluate_every=30)
+        trainer.run()
+        rewards.append(trainer.best_reward)
+    assert rewards[0] > rewards[1] + 0.02
+    with pytest.raises(ConfigError, match=r"--set lcm_weight=500\.0: goes together with real pictures"):
+        make_trainer("lasro", {"lcm_weight": "500"}, critic=mean_latent())

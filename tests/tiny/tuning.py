@@ -10,6 +10,7 @@ import torch
 import reward_zoo
 from finetune.config import FinetuneConfig
 from finetune.generators.pipeline import SDXLGenerator
+from finetune.lcm_anchor import RealPictures
 from finetune.method import Critic
 from finetune.methods import load_method
 from finetune.trainer import Trainer
@@ -72,6 +73,7 @@ def make_trainer(
     options: dict[str, str] | None = None,
     *,
     critic: Surrogate | None = None,
+    pictures: RealPictures | None = None,
     reward: str | None = None,
     generator: SDXLGenerator | None = None,
     **settings: Any,
@@ -83,4 +85,4 @@ def make_trainer(
     distilled = DistillConfig(max_time=50, score_time=10, losses=("regression",)).settled(perceives=False)
     critics = Critic(critic or untrained(), distilled, margin=0.0) if kind.needs_surrogate else None
     true = reward_zoo.load(reward) if reward else Brightness()
-    return Trainer(generator, true, PROMPTS, config, (kind, given), critic=critics)
+    return Trainer(generator, true, PROMPTS, config, (kind, given), critic=critics, pictures=pictures)
