@@ -239,8 +239,11 @@ def finetune(
     tune: Annotated[str, typer.Option(help="lora, or full: all of the UNet.")] = FinetuneConfig.tune,
     lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = FinetuneConfig.lora_rank,
     lora_targets: Annotated[
-        str, typer.Option(help="Where the LoRA sits: attention, or all: feed-forward and convolutions too.")
-    ] = FinetuneConfig.lora_targets,
+        str | None,
+        typer.Option(
+            help="Where the LoRA sits: attention, or all: feed-forward and convolutions too.  [default: the preset's]"
+        ),
+    ] = None,
     max_reward_calls: Annotated[
         int | None, typer.Option(help="Stop when training and validation have called the reward so often.")
     ] = None,

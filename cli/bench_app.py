@@ -16,7 +16,9 @@ RIVALS = ",".join(name for name in METHODS if name not in ("refl", "draft-lv")) 
 
 @bench_app.command(epilog="Example: lasro bench signs --methods lasro,ddpo --budget 8000 --seeds 1")
 def signs(
-    methods: Annotated[str, typer.Option(help="Names with commas between.")] = RIVALS,
+    methods: Annotated[
+        str, typer.Option(help="Names with commas between; lasro:anchor=false is one with another setting.")
+    ] = RIVALS,
     budget: Annotated[int, typer.Option(help="Largest number of reward calls: 4000, 8000, 16000; 32000 for LaSRO.")] = 16_000,
     seeds: Annotated[int, typer.Option(help="Runs a method, from seed 0.")] = 3,
     reward: Annotated[str, typer.Option(help="Reward spec.")] = "ocr",

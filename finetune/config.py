@@ -28,7 +28,7 @@ class FinetuneConfig:
     ema_decay: float = 0.9  # of the averaged weights, which are what is validated and exported
     tune: Tune = "lora"  # full: every weight of the UNet
     lora_rank: int = 16
-    lora_targets: LoraTargets = "all"
+    lora_targets: LoraTargets | None = None  # None: the preset's
     evaluate_every: int = 20
     validation_samples: int = 96  # fixed prompts and seeds, apart from the test prompts, that pick the best checkpoint
     max_reward_calls: int | None = None  # stop when training and validation have asked so often
@@ -42,7 +42,7 @@ class FinetuneConfig:
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"--ema-decay {self.ema_decay}: must be at least 0 and below 1; 0 exports the last step")
         one_of(self, "tune", get_args(Tune))
-        one_of(self, "lora_targets", get_args(LoraTargets))
+        one_of(self, "lora_targets", (*get_args(LoraTargets), None))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -61,14 +61,14 @@ def above_zero(settings: object, names: Iterable[str]) -> None:
             raise ConfigError(f"{named(settings, name)}: must be above 0")
 
 
-def one_of(settings: object, name: str, choices: Iterable[str]) -> None:
+def one_of(settings: object, name: str, choices: Iterable[str | None]) -> None:
     """See that a setting is one of its choices.
 
     Raises:
         ConfigError: it is not.
     """
     if getattr(settings, name) not in choices:
-        raise ConfigError(f"{named(settings, name)}: must be one of {', '.join(choices)}")
+        raise ConfigError(f"{named(settings, name)}: must be one of {', '.join(filter(None, choices))}")
 
 
 def named(settings: object, name: str) -> str:

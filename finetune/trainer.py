@@ -68,7 +68,7 @@ class Trainer:
             known = {prompt: index for index, prompt in enumerate(self.prompts)}
             critic = replace(critic, labels=_renumber(critic.labels, known, self.prompts))
         table = ConditioningTable(generator, self.prompts)
-        self.tuned = TunedWeights(generator.unet, config)
+        self.tuned = TunedWeights(generator.unet, config, generator.preset.lora_targets)
         self.averaged = AveragedParameters(self.tuned.parameters, config.ema_decay)
         kind, settings = method
         rate = config.learning_rate or kind.learning_rate

@@ -13,19 +13,20 @@ from surrogate.seeding import derive_seed
 
 
 class TunedWeights:
-    """What an optimiser may change in a UNet, by `config.tune`.
+    """What an optimiser may change in a UNet, by `config.tune`; `lora_targets` where the config leaves them open.
 
     `parameters` start as the frozen ones: a fresh LoRA changes nothing.
     """
 
-    def __init__(self, unet: torch.nn.Module, config: FinetuneConfig) -> None:
+    def __init__(self, unet: torch.nn.Module, config: FinetuneConfig, lora_targets: str = "attention") -> None:
         self.unet, self.full = unet, config.tune == "full"
         if self.full:
             self.parameters = list(unet.requires_grad_(True).parameters())
             self._frozen = [parameter.detach().clone() for parameter in self.parameters]
         else:
             seed = derive_seed(config.seed, "lora")
-            self.parameters = attach_lora(unet, rank=config.lora_rank, targets=config.lora_targets, seed=seed)
+            targets = config.lora_targets or lora_targets
+            self.parameters = attach_lora(unet, rank=config.lora_rank, targets=targets, seed=seed)
 
     @contextmanager
     def off(self) -> Iterator[None]:

@@ -83,12 +83,13 @@ class SignsBench:
         return self.rows.where(method="untuned")[0]
 
     def run(self, method: str, seed: int, budgets: Sequence[int]) -> None:
-        """What is missing of one method and seed."""
+        """What is missing of one method (or a variant, as lasro:anchor=false) and seed."""
         missing = [budget for budget in budgets if not self.rows.where(method=method, seed=seed, budget=budget)]
         if not missing:
             return
-        rate = self.learning_rate(method)
-        results = self._lasro(seed, missing, rate) if method == "lasro" else self._rival(method, seed, budgets, rate)
+        rate = self.learning_rate(variant(method)[0])
+        climbs = variant(method)[0] == "lasro"
+        results = self._lasro(method, seed, missing, rate) if climbs else self._rival(method, seed, budgets, rate)
         for row in results:
             if row["budget"] in missing:
                 self.rows.add({"method": method, "seed": seed, "learning_rate": rate, **row})
@@ -106,7 +107,7 @@ class SignsBench:
     def _try(self, method: str, rate: float) -> dict[str, Any]:
         began = time.time()
         if method == "lasro":
-            trainer, calls, _ = self._climb(TUNING_SEED, TUNING_BUDGET, rate)
+            trainer, calls, _ = self._climb(method, TUNING_SEED, TUNING_BUDGET, rate)
         else:
             trainer, calls = self._trainer(method, TUNING_SEED, rate), 0
             with progress(f"{method} at {rate:.1e}") as bar:
@@ -116,10 +117,11 @@ class SignsBench:
         return {**found, "calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
 
     def _trainer(self, method: str, seed: int, rate: float, **critic: Any) -> Trainer:  # noqa: ANN401
+        name, options = variant(method)
         steps = LASRO_STEPS if critic else 100_000
-        config = FinetuneConfig(method=method, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
+        config = FinetuneConfig(method=name, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
         generator, reward = load_generator(GENERATOR, self.device), reward_zoo.load(self.reward)
-        return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(method, {}), **critic)
+        return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), **critic)
 
     def _rival(self, method: str, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
         trainer, spent = self._trainer(method, seed, rate), 0.0
@@ -132,16 +134,16 @@ class SignsBench:
             with trainer.best_weights():
                 yield {"budget": budget, "calls": trainer.reward_calls, **self._judge(trainer.generator), "minutes": spent / 60}
 
-    def _lasro(self, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
+    def _lasro(self, method: str, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
         for budget in sorted(budgets):
             began = time.time()
-            trainer, labels, earlier = self._climb(seed, budget, rate)
+            trainer, labels, earlier = self._climb(method, seed, budget, rate)
             minutes = earlier + (time.time() - began) / 60
             with trainer.best_weights():
                 calls = labels + trainer.reward_calls
                 yield {"budget": budget, "calls": calls, **self._judge(trainer.generator), "minutes": minutes}
 
-    def _climb(self, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
+    def _climb(self, method: str, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
         """Label, distil, tune within a budget: the trainer, the calls of labels, and the minutes that earlier labels took."""
         work = self.folder / "work" / f"lasro-{seed}-{budget}"
         work.mkdir(parents=True, exist_ok=True)
@@ -151,8 +153,8 @@ class SignsBench:
         if not (work / "surrogate" / "fidelity.json").exists():
             run_training(RunFolder(work), generator, reward, self.reward, [store], config)
         critic = critic_of(load_surrogate(work / "surrogate"), reward, seed)
-        trainer = self._trainer("lasro", seed, rate, critic=critic)
-        with progress(f"lasro, seed {seed}, {budget} calls") as bar:
+        trainer = self._trainer(method, seed, rate, critic=critic)
+        with progress(f"{method}, seed {seed}, {budget} calls") as bar:
             trainer.report = lambda record: bar(record["step"], LASRO_STEPS, f"best {trainer.best_reward:.3f}")
             trainer.run(max_reward_calls=budget - len(store))
         return trainer, len(store), earlier
@@ -187,6 +189,12 @@ class SignsBench:
             "alarms": {name: mean(alarm) for name, alarm in found.alarms.items()},
             "diversity": mean(found.diversity),
         }
+
+
+def variant(text: str) -> tuple[str, dict[str, str]]:
+    """A method with settings of its own, NAME:SETTING=VALUE:…, as its name and them."""
+    name, *settings = text.split(":")
+    return name, dict(setting.split("=", 1) for setting in settings)
 
 
 def mean(scores: np.ndarray) -> float:

@@ -26,8 +26,11 @@ def signs(
     """Every method on the embedded generator at equal reward calls."""
     names = [name.strip() for name in methods.split(",") if name.strip()]
     for name in names:
-        if name not in METHODS:
-            raise ConfigError(f"--methods {name}: no such method; {did_you_mean(name, METHODS)}")
+        method, *settings = name.split(":")
+        if method not in METHODS:
+            raise ConfigError(f"--methods {name}: no such method; {did_you_mean(method, METHODS)}")
+        if not all("=" in setting for setting in settings):
+            raise ConfigError(f"--methods {name}: write NAME:SETTING=VALUE")
     from cli.bench.plots import save_curves
     from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise
     from cli.commands.finetune import load_guards

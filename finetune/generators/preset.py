@@ -14,6 +14,7 @@ from finetune.errors import GeneratorError
 from reward_zoo.errors import did_you_mean, first_line
 
 Sampler = Literal["lcm", "tcd", "ddim", "euler", "euler_ancestral"]
+LoraTargets = Literal["attention", "all"]
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 SUFFIXES = (".yaml", ".yml")
 _SCHEDULERS: dict[str, Sampler] = {
@@ -46,6 +47,7 @@ class Preset:
     image_size: tuple[int, int] | None = None  # height, width
     bf16: bool = False
     extra_steps: int = 0
+    lora_targets: LoraTargets = "attention"
     prompts: str | None = None
     eval_prompts: str | None = None
 
@@ -70,7 +72,11 @@ class Preset:
         whole = isinstance(times, tuple) and all(type(time) is int and 0 <= time <= 999 for time in times)
         yield not whole or len(times) not in (1, 2), "times", "must be one or two whole numbers from 0 to 999"
         yield len(times) == 2 and times[1] >= times[0], "times", "must fall"
-        for field, names in (("sampler", get_args(Sampler)), ("prediction_type", (None, *get_args(PredictionType)))):
+        for field, names in (
+            ("sampler", get_args(Sampler)),
+            ("prediction_type", (None, *get_args(PredictionType))),
+            ("lora_targets", get_args(LoraTargets)),
+        ):
             known = ", ".join(name for name in names if name)
             yield getattr(self, field) not in names, field, f"must be one of {known}"
         scale = self.guidance_scale

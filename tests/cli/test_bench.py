@@ -22,14 +22,25 @@ def small(monkeypatch):
 
 
 def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, monkeypatch):
-    command = ["bench", "signs", "--methods", "lasro,ddpo", "--budget", 60, "--seeds", 1, "--reward", "png_compressibility"]
+    command = [
+        "bench",
+        "signs",
+        "--methods",
+        "lasro,lasro:anchor=false,ddpo",
+        "--budget",
+        60,
+        "--seeds",
+        1,
+        "--reward",
+        "png_compressibility",
+    ]
     command += ["--guard", "artifact_guard", "--out", tmp_path / "bench"]
     code, found, err = lasro(*command, "--json")
     assert code == 0, err
     assert found["c"] is None
     assert found["b"] == found["untuned"]["reward"]
     assert [(row["method"], row["budget"]) for row in found["results"]] == [
-        ("lasro", 40), ("lasro", 60), ("ddpo", 40), ("ddpo", 60),
+        ("lasro", 40), ("lasro", 60), ("lasro:anchor=false", 40), ("lasro:anchor=false", 60), ("ddpo", 40), ("ddpo", 60),
     ]  # fmt: skip
     for row in found["results"]:
         assert row["budget"] * 0.6 <= row["calls"] <= row["budget"] + 18
@@ -47,7 +58,7 @@ def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, mo
     assert "ddpo" in text
 
 
-@pytest.mark.parametrize("flags", [["--methods", "ddpoo"], ["--budget", "10"]])
+@pytest.mark.parametrize("flags", [["--methods", "ddpoo"], ["--methods", "lasro:anchor"], ["--budget", "10"]])
 def test_mistakes_are_named(lasro, flags, tmp_path):
     code, out, err = lasro("bench", "signs", *flags, "--out", tmp_path / "bench")
     assert (code, out) == (2, "")

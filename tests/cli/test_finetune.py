@@ -27,7 +27,7 @@ def tune(tmp_path, tiny_sdxl):
     """The command with a reward of the zoo on the tiny pipeline, up to the flags that differ."""
     (tmp_path / "prompts.txt").write_text(PROMPTS)
     prompts = ["--prompts", tmp_path / "prompts.txt", "--eval-prompts", tmp_path / "prompts.txt", "--eval-samples", 4]
-    small = ["--batch-size", 2, "--lora-rank", 2, "--lora-targets", "attention"]
+    small = ["--batch-size", 2, "--lora-rank", 2]
     return ["finetune", "--generator", tiny_sdxl, "--reward", "brightness", *prompts, *small]
 
 
