@@ -47,6 +47,18 @@ def test_a_rival_needs_no_surrogate_and_its_settings_are_kept(lasro, tune, tmp_p
     assert f"{result['reward']['after']:.3f}" in card
 
 
+def test_a_large_generator_is_tuned_in_little_memory(lasro, tune, tmp_path):
+    thrift = ["--precision", "bfloat16", "--gradient-checkpointing", "--text-cache", tmp_path / "texts"]
+    command = [*tune, *thrift, "--method", "gors", "--steps", 1, "--evaluate-every", 1, "--tracker", "none"]
+    for run in ("first", "second"):  # the second finds every prompt encoded
+        code, _, err = lasro(*command, "--out", tmp_path / run)
+        assert code == 0, err
+    first, second = (adapter(tmp_path / run) for run in ("first", "second"))
+    assert all(tensor.dtype == torch.float32 for tensor in first.values())
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert list((tmp_path / "texts").rglob("*.safetensors"))
+
+
 def test_a_fully_tuned_generator_is_a_pipeline_again(lasro, tune, tmp_path):
     out = tmp_path / "run"
     code, result, err = lasro(*tune, "--method", "refl", "--tune", "full", "--steps", 1, "--out", out, "--json")
