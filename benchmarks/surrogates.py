@@ -54,9 +54,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "full UNet": {"backbone": "full", **UNET},
     "default, clean latents only": {"max_time": 1},
-    "latent-vit": {"backbone": "latent-vit", "steps": 600, "prompts_per_batch": 8},
     "full UNet, LoRA of rank 32": {"backbone": "full", "tune": "lora", **UNET},
     "full UNet, clean latents only": {"backbone": "full", "max_time": 1, **UNET},
+    "latent-vit": {"backbone": "latent-vit", "steps": 240, "prompts_per_batch": 8},
     "pixel-timm:resnet18": {"backbone": "pixel-timm:resnet18", "steps": 120, "prompts_per_batch": 8},  # 4 s a step
 }
 
