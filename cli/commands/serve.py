@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def serve(
             note(f"serving {address}/{name}")
         if as_json:
             print_json({"url": address, "rewards": {name: f"{address}/{name}" for name in rewards}})
+            sys.stdout.flush()  # whoever started it waits for this
         run(app, listening, config.stop_timeout)
     note("stopped; everything that was accepted is answered")
 

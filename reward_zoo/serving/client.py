@@ -124,7 +124,7 @@ def ask_any(endpoints: Sequence[Endpoint], ask: Any, path: str, turn: int = 0) -
             break
         time.sleep(pause)
     said = "; ".join(f"{url}: {reason}" for url, reason in reasons.items()) if places > 1 else next(iter(reasons.values()))
-    bound = f"after {tries} tries" if tries else f"within {limit:g} s"
+    bound = f"after {tries} {'try' if tries == 1 else 'tries'}" if tries else f"within {limit:g} s"
     raise NoAnswerError(f"{', '.join(reasons)}: no answer {bound} ({said}); start the server, or mend the address")
 
 

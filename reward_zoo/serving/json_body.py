@@ -96,7 +96,7 @@ class _Room:
     def take(self, width: int, height: int) -> None:
         self.left -= width * height * BYTES_A_PIXEL
         if self.left < 0:
-            raise ProtocolError(f"the pictures unpack to more than {self.whole / 2**20:g} MB; send fewer or smaller ones")
+            raise ProtocolError(f"the pictures unpack to more than {self.whole:,} bytes; send fewer or smaller ones")
 
 
 def _picture(text: str, room: _Room) -> Any:  # noqa: ANN401 - a PIL image

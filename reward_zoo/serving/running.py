@@ -28,6 +28,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ServingError: the address cannot be had.
     """
+    if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+        raise ServingError(f"--port {port}: is not from 0 to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         found = socket.socket(family)
@@ -38,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             found.close()
             raise
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise ServingError(f"--host {host} --port {port}: {error}; choose another, or --port 0 for a free one") from error
     return found
 
