@@ -3,7 +3,7 @@
     python -m benchmarks.serving --clients 4 --requests 500
 
 Client processes ask two servers on loopback, one image a request: one that scores each request by itself, one that scores
-together what waits. Beside them the same reward in process. Prints requests a second, latencies, images a call, what was
+together what waits. Beside them the same reward in process. Prints images a second, latencies, images a call, what was
 lost, whether every score was the one of the reward in process, and each server's memory before and after.
 """
 
@@ -116,18 +116,23 @@ def row(reward: str, mode: str, took: float, seconds: list[float], **more: Any) 
     """One line of the table."""
     ordered = sorted(seconds)
     quantiles = {f"p{share}_ms": 1000 * ordered[len(ordered) * share // 100] for share in (50, 99)}
-    return {"reward": reward, "mode": mode, "requests_a_second": len(seconds) / took, **quantiles, **more}
+    return {"reward": reward, "mode": mode, "images_a_second": len(seconds) / took, **quantiles, **more}
 
 
-def in_process(reward: str, pictures: list[torch.Tensor], calls: int) -> tuple[dict[str, Any], list[float]]:
-    """The reward without a server, and its scores of the pictures."""
-    loaded, seconds = reward_zoo.load(reward), []
+def in_process(
+    reward: str, pictures: list[torch.Tensor], calls: int, together: int
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """The reward without a server, one picture a call and several; and its scores of the pictures."""
+    loaded, found = reward_zoo.load(reward), []
     scores = [loaded(images=picture, targets="WORD").values.item() for picture in pictures]
-    for turn in range(calls):
-        began = time.perf_counter()
-        loaded(images=pictures[turn % PICTURES], targets="WORD")
-        seconds.append(time.perf_counter() - began)
-    return row(reward, "in process", sum(seconds), seconds, images_a_call=1.0), scores
+    for count in (1, together):
+        seconds, batch = [], torch.cat(pictures[:count])
+        for _ in range(calls // count):
+            began = time.perf_counter()
+            loaded(images=batch, targets="WORD")
+            seconds.append(time.perf_counter() - began)
+        found.append(row(reward, "in process", sum(seconds) / count, seconds, images_a_call=float(count)))
+    return found, scores
 
 
 def served(clients: Clients, url: str, reward: str, mode: str, requests: int, want: list[float]) -> dict[str, Any]:
@@ -139,7 +144,8 @@ def served(clients: Clients, url: str, reward: str, mode: str, requests: int, wa
     counted = [metric(url, f"lasro_batch_images_{part}{label}") for part in ("sum", "count")]
     took, seconds, scores = clients.ask(spec, requests)
     after = metric(url, "process_resident_memory_bytes")
-    images, calls = (metric(url, f"lasro_batch_images_{part}{label}") - was for part, was in zip(("sum", "count"), counted))
+    counted += [metric(url, f"lasro_batch_images_{part}{label}") for part in ("sum", "count")]
+    images, calls = counted[2] - counted[0], counted[3] - counted[1]
     return row(
         reward,
         mode,
@@ -168,20 +174,20 @@ def main() -> None:
     clients, found = Clients(given.clients, shape), []
     with server(given.rewards, MODES["server, one by one"]) as one, server(given.rewards, MODES["server, batching"]) as many:
         for reward in given.rewards:
-            alone, want = in_process(reward, pictures, min(ALONE, given.clients * given.requests))
-            found.append(alone)
+            alone, want = in_process(reward, pictures, min(ALONE, given.clients * given.requests), given.clients)
+            found += alone
             for mode, url in zip(MODES, (one, many), strict=True):
                 found.append(served(clients, url, reward, mode, given.requests, want))
     clients.close()
     if given.json:
         print_json(found)
         return
-    heads = ("reward", "", "requests/s", "p50 ms", "p99 ms", "images a call", "lost", "different", "MB", "growth")
-    numbers = ("{requests_a_second:.0f}", "{p50_ms:.1f}", "{p99_ms:.1f}", "{images_a_call:.2f}")
+    heads = ("reward", "", "images/s", "p50 ms", "p99 ms", "images a call", "lost", "different", "MB", "growth")
+    numbers = ("{images_a_second:.0f}", "{p50_ms:.1f}", "{p99_ms:.1f}", "{images_a_call:.2f}")
     print_table(heads, [cells(one, numbers) for one in found])
     for reward in given.rewards:
-        _, single, batched = (one["requests_a_second"] for one in found if one["reward"] == reward)
-        print(f"{reward}: batching answers {batched / single:.2f} times as many requests as one by one")
+        single, batched = (one["images_a_second"] for one in found if one["reward"] == reward and "lost" in one)
+        print(f"{reward}: batching scores {batched / single:.2f} times as many images as one by one")
 
 
 def cells(found: dict[str, Any], numbers: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ def serve(
         int, typer.Option(help="Images that requests of several clients are scored in at once; 1: each by itself.")
     ] = ServeConfig.max_batch,
     max_wait_ms: Annotated[
-        float, typer.Option(help="Milliseconds that the first request of a batch waits for others.")
+        float, typer.Option(help="Milliseconds that a batch waits for more requests, at most as long as a call takes.")
     ] = ServeConfig.max_wait_ms,
     max_queue: Annotated[
         int, typer.Option(help="Requests accepted and not answered; more are told to come back.")

@@ -34,8 +34,9 @@ class _Job:
 class Batcher:
     """Asks one reward about what is submitted, oldest first.
 
-    Questions of one `Question.key` share a call, up to `max_batch` images, and the first of them waits `max_wait` seconds for
-    others; a question that is larger goes alone and whole. If a shared call fails, each question is asked by itself, so that
+    Questions of one `Question.key` share a call, up to `max_batch` images. The first of them waits for others, `max_wait`
+    seconds at most and no longer than the last call took: longer would cost more than a shared call saves. A question that is
+    larger than a batch goes alone and whole. If a shared call fails, each question is asked by itself, so that
     nobody pays for another's mistake. `batched` is told the images of every call.
     """
 
@@ -46,7 +47,7 @@ class Batcher:
         self.max_batch = max_batch if reward.card.per_image else 1
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed, self._last_call = False, 0.0
         self._thread = threading.Thread(target=self._work, name=f"reward {reward.card.name}", daemon=True)
         self._thread.start()
 
@@ -78,7 +79,7 @@ class Batcher:
                 self._changed.wait()
             if not self._jobs:
                 return []
-            due = self._jobs[0].arrived + self.max_wait
+            due = self._jobs[0].arrived + min(self.max_wait, self._last_call)
             while not self._closed and self._images(self._together()) < self.max_batch:
                 left = due - time.perf_counter()
                 if left <= 0 or self.max_batch == 1:
@@ -116,8 +117,8 @@ class Batcher:
             else:
                 live[0].future.set_exception(_named(error))
             return True
+        self._last_call, start = time.perf_counter() - began, 0
         self.batched(len(scores))
-        start = 0
         for job in live:
             stop = start + len(job.question)
             job.future.set_result(Outcome(scores.rows(start, stop), began - job.arrived, len(scores)))

@@ -16,7 +16,7 @@ class ServeConfig:
     """
 
     max_batch: int = 32  # images that several requests are scored in at once; 1: each request by itself
-    max_wait_ms: float = 5.0  # how long the first request of a batch waits for others
+    max_wait_ms: float = 5.0  # that the first request of a batch waits for others, and no longer than the last call took
     max_queue: int = 64  # requests accepted and not answered yet; more are told to come back
     max_body_mb: float = 256.0  # of one request, and four times that of its pictures unpacked
     max_images: int = 1024  # of one request

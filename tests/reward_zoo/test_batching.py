@@ -1,6 +1,7 @@
 """Questions of many clients are scored together where they may be, and nobody pays for another."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,12 +82,15 @@ def test_what_is_cancelled_is_not_scored(slow, submit):
 
 
 def test_a_first_question_waits_for_company_and_no_longer():
-    slow = Slow()
-    batcher = Batcher(slow, max_batch=2, max_wait=30.0)
+    batcher = Batcher(Slow(0.2), max_batch=2, max_wait=30.0)
+    assert batcher.submit(asked(1)).result(10).waited < 0.1  # nobody knows yet what a call costs
     futures = [batcher.submit(asked(1)), batcher.submit(asked(1))]
     assert [future.result(10).batch for future in futures] == [2, 2]
-    batcher.max_wait = 0.05
-    assert batcher.submit(asked(1)).result(10).batch == 1
+    alone = batcher.submit(asked(1)).result(10)
+    assert alone.batch == 1
+    assert 0.1 < alone.waited < 2  # about a call, not thirty seconds
+    batcher.max_wait = 0.0
+    assert batcher.submit(asked(1)).result(10).waited < 0.1
     batcher.close(10)
 
 
@@ -100,16 +104,19 @@ def test_closing_finishes_what_was_accepted():
         batcher.submit(asked(1))
 
 
-@pytest.mark.parametrize(("spec", "together"), [("rank(brightness+contrast)", False), ("raw(brightness+contrast)", True)])
-def test_a_rank_is_never_mixed_with_others(spec, together):
-    reward = reward_zoo.load(spec)
-    batcher = Batcher(reward, max_batch=16, max_wait=0.2)
-    questions = [asked(4, seed=seed) for seed in (1, 2)]
-    found = [future.result(10) for future in [batcher.submit(question) for question in questions]]
+def test_what_depends_on_its_batch_is_never_mixed(slow):
+    slow.card = replace(slow.card, per_image=False)
+    slow.release.clear()
+    batcher = Batcher(slow, max_batch=8, max_wait=0.0)
+    futures = [batcher.submit(asked(count)) for count in (1, 2, 3)]
+    slow.release.set()
+    assert [future.result(10).batch for future in futures] == [1, 2, 3]
     batcher.close(10)
-    assert all(outcome.batch == (8 if together else 4) for outcome in found)
-    for question, outcome in zip(questions, found, strict=True):
-        assert torch.allclose(outcome.scores.values, reward(images=question.tensors["images"]).values)
+
+
+def test_a_card_says_whether_the_batch_matters():
+    specs = {"ocr": True, "raw(brightness+contrast)": True, "rank(brightness+contrast)": False}
+    assert {spec: reward_zoo.load(spec).card.per_image for spec in specs} == specs
 
 
 def test_many_threads_at_once_lose_nothing():
