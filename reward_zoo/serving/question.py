@@ -40,7 +40,10 @@ class Question:
         if ("images" in self.tensors) == ("latents" in self.tensors) or {"latents", "references"} <= set(self.tensors):
             raise ProtocolError("give images, perhaps with references, or latents alone")
         for name, tensor in self.tensors.items():
-            _check_tensor(name, tensor, len(self))
+            _check_tensor(name, tensor)
+        for name, tensor in self.tensors.items():
+            if len(tensor) != len(self):
+                raise ProtocolError(f"{name}: {len(tensor)} given for {len(self)} rows; give one a row")
         for name, values in self.lists.items():
             _check_list(name, values, len(self))
 
@@ -97,14 +100,12 @@ class Question:
         return scores
 
 
-def _check_tensor(name: str, tensor: torch.Tensor, count: int) -> None:
+def _check_tensor(name: str, tensor: torch.Tensor) -> None:
     shape = tuple(tensor.shape)
     if name not in TENSORS:
         raise ProtocolError(f"{name}: no such tensor; known: {', '.join(TENSORS)}")
     if tensor.ndim != 4 or 0 in shape or (name in PICTURES and shape[1] != 3):
         raise ProtocolError(f"{name}: shape {shape} is not B×{'3×H×W' if name in PICTURES else 'C×h×w'}")
-    if shape[0] != count:
-        raise ProtocolError(f"{name}: {shape[0]} given for {count} rows; give one a row")
     if not (tensor.is_floating_point() or (name in PICTURES and str(tensor.dtype) == "torch.uint8")):
         raise ProtocolError(f"{name}: {tensor.dtype} is not taken; send float32{', or uint8' if name in PICTURES else ''}")
 

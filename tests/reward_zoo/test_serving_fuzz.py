@@ -95,7 +95,7 @@ def stays_up(served, body):
 quiet = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=25, **quiet)
+@settings(max_examples=50, **quiet)
 @given(bodies)
 def test_fuzzed_bodies(served, body):
     stays_up(served, body)
