@@ -13,6 +13,7 @@ from cli.bench_app import bench_app
 from cli.failures import run_guarded
 from cli.options import Device, Json, Out, Overwrite, Seed
 from cli.rewards_app import cache_app, rewards_app
+from cli.serve_app import serve_app
 from cli.surrogate_app import surrogate_app
 from cli.tuning_app import tuning_app
 
@@ -46,6 +47,7 @@ def quickstart(
 
 app.add_typer(surrogate_app)
 app.add_typer(tuning_app)
+app.add_typer(serve_app)
 app.add_typer(bench_app, name="bench")
 app.add_typer(rewards_app, name="rewards")
 app.add_typer(cache_app, name="cache")

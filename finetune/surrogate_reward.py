@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from reward_zoo.card import RewardCard
-from reward_zoo.reward import Reward, RewardInputs
+from reward_zoo.prompts import broadcast
+from reward_zoo.reward import Reward, RewardInputs, as_scores
+from surrogate.errors import LatentSpaceError
 
 if TYPE_CHECKING:
     import torch
+
+    from reward_zoo.scores import Scores
 
 
 class SurrogateReward(Reward):
@@ -44,3 +49,20 @@ class SurrogateReward(Reward):
         images = resize(inputs.images, *self.generator.image_size)
         latents = self.generator.encode_images(images)
         return self.surrogate.score(latents, self.generator.encode(inputs.prompts))
+
+    def score_latents(self, *, latents: torch.Tensor, prompts: Sequence[str] | None) -> Scores:
+        """The same of latents, B×C×h×w of its generator's own size.
+
+        Raises:
+            LatentSpaceError: another shape.
+            MissingInputError: no prompt for each.
+        """
+        space = self.surrogate.latent_space
+        if tuple(latents.shape[1:]) != (space.channels, space.height, space.width):
+            raise LatentSpaceError(
+                f"latents: shape {tuple(latents.shape)} is not B×{space.channels}×{space.height}×{space.width}, as "
+                f"{self.generator.name} paints"
+            )
+        prompts = broadcast(prompts or [], len(latents), "prompts")
+        device = self.generator.device
+        return as_scores(self.surrogate.score(latents.to(device), self.generator.encode(prompts)), len(latents), "surrogate")

@@ -24,7 +24,7 @@ from reward_zoo.function import FunctionReward
 from reward_zoo.loading import absolute_spec, load
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.scores import Scores
-from reward_zoo.spec import NamedSpec, parse_spec
+from reward_zoo.spec import NamedSpec, RemoteSpec, parse_spec
 
 LOCK_SECONDS = 60.0  # how long a process waits for another's write
 SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, reward TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID"
@@ -101,7 +101,7 @@ def cached(spec: str, cache: ScoreCache | None = None) -> Reward:
     if isinstance(reward, Composite):
         reward.members = [replace(member, reward=cached(member.spec, cache)) for member in reward.members]
         return reward
-    return reward if spec.startswith(("http://", "https://")) else CachedReward(reward, spec, cache)
+    return reward if isinstance(parse_spec(spec), RemoteSpec) else CachedReward(reward, spec, cache)
 
 
 class CachedReward(Reward):

@@ -54,6 +54,7 @@ class RewardCard:
     perceives: str = ""  # what the reward reads off an image, if anything
     version: str = "1"
     components: tuple[str, ...] = ()  # named parts its scores carry
+    per_image: bool = True  # an image's score does not depend on the others of its batch
 
     def __post_init__(self) -> None:
         empty = [

@@ -115,6 +115,7 @@ class Composite(Reward):
             license="; ".join(dict.fromkeys(card.license for card in cards)),
             weights=tuple(weights for card in cards for weights in card.weights),
             components=tuple(dict.fromkeys(member.spec for member in members)),
+            per_image=aggregation != "rank" and all(card.per_image for card in cards),
             perceives=kept[0] if len(kept) == 1 and len(cards) == 1 else "",
         )
 

@@ -9,7 +9,9 @@ LasroError                  base of everything lasro raises on purpose; the CLI 
 │   ├── NotDifferentiableError  a gradient was asked of a reward that has none
 │   ├── MissingWeightsError a package or weight file the reward needs is not on this machine
 │   ├── RewardFailedError   the reward raised, or returned something that is not one number an image
-│   └── ProtocolError       a server or client does not speak lasro's protocol
+│   │   └── NoAnswerError   no server that serves the reward answers
+│   ├── ProtocolError       a server or client does not speak lasro's protocol
+│   └── ServingError        a reward server cannot be started as asked
 ├── TableError              a table of pictures or prompts cannot be read, or lacks a column
 ├── CacheError              the score cache cannot be read or written
 └── (surrogate/errors.py and finetune/errors.py add their own branches)
@@ -57,8 +59,16 @@ class RewardFailedError(RewardError):
     """The reward raised, or returned something that is not one number an image."""
 
 
+class NoAnswerError(RewardFailedError):
+    """No server that serves the reward answers."""
+
+
 class ProtocolError(RewardError):
     """A server or client does not speak lasro's protocol, or another version of it."""
+
+
+class ServingError(RewardError):
+    """A reward server cannot be started as asked."""
 
 
 class TableError(LasroError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,26 @@ def read_image(path: str | Path) -> Any:  # noqa: ANN401 - a PIL image; PIL is i
         raise ImageError(f"{path}: {error}") from error
     except Exception as error:
         raise ImageError(f"{path}: not a readable picture ({error})") from error
+
+
+def unpack_image(data: bytes, check_size: Callable[[int, int], None]) -> Any:  # noqa: ANN401 - a PIL image
+    """The bytes of a PNG or WebP file as PIL RGB; `check_size` is told width and height before anything is unpacked.
+
+    Raises:
+        ImageError: no such picture.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        image = Image.open(io.BytesIO(data), formats=["PNG", "WEBP"])
+    except Exception as error:
+        raise ImageError("not a PNG or WebP picture") from error
+    with image:
+        check_size(*image.size)
+        try:
+            return _as_rgb(ImageOps.exif_transpose(image))
+        except Exception as error:
+            raise ImageError(f"not a readable picture ({error})") from error
 
 
 def to_uint8(images: torch.Tensor) -> np.ndarray:

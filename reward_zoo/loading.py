@@ -10,8 +10,8 @@ from reward_zoo.composite import AGGREGATIONS, Composite, Member
 from reward_zoo.errors import SpecError
 from reward_zoo.options import typed_options
 from reward_zoo.registry import find_factory, reward_factory
-from reward_zoo.remote import Remote
 from reward_zoo.reward import Reward
+from reward_zoo.serving.client import Remote
 from reward_zoo.spec import NamedSpec, ObjectSpec, RemoteSpec, parse_composite, parse_spec
 from reward_zoo.user_code import load_attribute
 
@@ -31,7 +31,7 @@ def load(spec: str | Reward) -> Reward:
         return Composite(members, aggregation=several.aggregation, spec=spec)
     parsed = parse_spec(spec)
     if isinstance(parsed, RemoteSpec):
-        return Remote(parsed.url)
+        return Remote(*parsed.urls)
     if isinstance(parsed, ObjectSpec):
         target = load_attribute(parsed.where, parsed.attribute)
         return target if isinstance(target, Reward) else reward_factory(target, name=parsed.attribute)()

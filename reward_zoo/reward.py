@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reward_zoo.errors import LasroError, MissingInputError, NotDifferentiableError, RewardFailedError
+from reward_zoo.errors import LasroError, MissingInputError, NotDifferentiableError, RewardError, RewardFailedError
 from reward_zoo.images import as_images
 from reward_zoo.prompts import broadcast
 from reward_zoo.scores import Scores
@@ -70,6 +70,14 @@ class Reward(ABC):
     def has_hindsight(self) -> bool:
         """Whether `hindsight` is worth asking."""
         return type(self).hindsight is not Reward.hindsight
+
+    def score_latents(self, *, latents: torch.Tensor, prompts: Sequence[str] | None) -> Scores:
+        """Score latents, B×C×h×w as the UNet sees them, without decoding; surrogates override it.
+
+        Raises:
+            RewardError: this reward judges pictures.
+        """
+        raise RewardError(f"{self.card.name}: takes images, not latents; surrogate:PATH takes latents")
 
     def __call__(
         self,

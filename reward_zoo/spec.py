@@ -3,7 +3,7 @@
 ocr                             a registered name
 ocr:engine=easyocr,mode=exact   with options
 timm:resnet50?class=tabby       with an argument, then options
-http://host:8000/ocr            on a server
+http://host:8000/ocr            on a server; several that share the work by commas; unix:SOCKET/ocr on this machine
 my/rewards.py:left_half         a function or class in a file
 my_package.rewards:left_half    the same in an importable module
 0.7*ocr+0.3*brightness          several, combined; see composite.py
@@ -21,6 +21,8 @@ from reward_zoo.errors import SpecError
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _OPTIONS = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*=")
 _WEIGHT = re.compile(r"\s*-?[\d.]+\s*\*")
+REMOTE = ("http://", "https://", "unix:")
+_REMOTE = re.compile(r"(https?://[^/\s]+(/[^\s]*)?|unix:[^\s]+)/[\w.-]+/?")
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class NamedSpec:
 
 @dataclass(frozen=True)
 class RemoteSpec:
-    """A reward on a server."""
+    """A reward on one server, or on several that share the work."""
 
-    url: str
+    urls: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec:
     NamedSpec(name='timm', options={'class': 'tabby'}, argument='resnet50')
     """
     text = text.strip()
-    if text.startswith(("http://", "https://")):
-        return RemoteSpec(text)
+    if text.startswith(REMOTE):
+        return RemoteSpec(tuple(_remote(part.strip(), text) for part in text.split(",")))
     in_file = ".py:" in text and not _OPTIONS.match(text)  # an option's value may name a file, too
     head, colon, tail = text.rpartition(":") if in_file else text.partition(":")
     if not colon:
@@ -124,3 +126,9 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec:
             raise SpecError(f"reward {text!r}: option {part!r} is not name=value")
         options[key.strip()] = value.strip()
     return NamedSpec(head, options, argument.strip())
+
+
+def _remote(url: str, text: str) -> str:
+    if not _REMOTE.fullmatch(url):
+        raise SpecError(f"reward {text!r}: {url!r} is no address of a reward; write http://HOST:PORT/NAME or unix:SOCKET/NAME")
+    return url

@@ -35,7 +35,7 @@ BUILTIN = {
     "pyiqa": "reward_zoo.rewards.bridges:Pyiqa",
     "png_compressibility": "reward_zoo.rewards.compressibility:PngCompressibility",
     "prompt_pair": "reward_zoo.rewards.clip:PromptPair",
-    "remote": "reward_zoo.remote:Remote",
+    "remote": "reward_zoo.serving.client:Remote",
     "saturation": "reward_zoo.rewards.color:Saturation",
     "sharpness": "reward_zoo.rewards.structure:Sharpness",
     "siglip_score": "reward_zoo.rewards.clip:SiglipScore",

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 import reward_zoo
-from reward_zoo import remote
 from reward_zoo.errors import NotDifferentiableError, ProtocolError, RewardFailedError, UnknownRewardError
-from reward_zoo.protocol import decode_request, encode_request
 from reward_zoo.reward import RewardInputs
+from reward_zoo.serving import client
+from reward_zoo.serving.protocol import decode_question, encode_question
+from reward_zoo.serving.question import Question
 from tests.tiny.server import Server
 
 NAN = '''
@@ -23,7 +24,7 @@ def light(images):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
     (tmp_path / "own.py").write_text(NAN)
     server = Server("ocr", "brightness", "color_target", f"{tmp_path / 'own.py'}:light")
     yield server
@@ -65,15 +66,15 @@ def test_a_busy_server_is_asked_again(server, images):
     reward = reward_zoo.load(f"{server.url}/brightness")
     server.faults = [(503, b"busy", "1"), (502, b"", None)]
     assert reward(images=images).valid.all()
-    server.faults = [(503, b"busy", "1")] * remote.TRIES
-    with pytest.raises(RewardFailedError, match=rf"{server.url}/score: no answer after 4 tries \(it answered 503\)"):
+    server.faults = [(503, b"busy", "1")] * client.TRIES
+    with pytest.raises(RewardFailedError, match=rf"{server.url}/score: no answer after 6 tries \(it answered 503\)"):
         reward(images=images)
 
 
 def test_a_dead_server_is_named(server, images):
     reward = reward_zoo.load(f"{server.url}/brightness")
     server.close()
-    with pytest.raises(RewardFailedError, match=r"no answer after 4 tries .*start the server, or mend the address"):
+    with pytest.raises(RewardFailedError, match=r"no answer after 6 tries .*start the server, or mend the address"):
         reward(images=images)
 
 
@@ -112,11 +113,20 @@ def test_the_token_goes_along(server, images, monkeypatch):
 
 def test_a_request_comes_back_as_it_went(images):
     inputs = RewardInputs(images, prompts=["a", "ü", "汉", ""], metadata=[{"n": 1}, {}, {}, {}], references=images[..., :8])
-    name, given = decode_request(encode_request("geneval", inputs))
-    assert name == "geneval"
-    assert torch.equal(given["images"], images)
-    assert torch.equal(given["references"], images[..., :8])
-    assert (given["prompts"], given["targets"], given["metadata"]) == (inputs.prompts, None, inputs.metadata)
-    for body in (b"", b"pickle", b"\x00" * 64, encode_request("x", inputs)[:-7]):
+    body = encode_question(Question.of("geneval", inputs))
+    question = decode_question(body)
+    assert question.reward == "geneval"
+    assert torch.equal(question.tensors["images"], images)
+    assert torch.equal(question.tensors["references"], images[..., :8])
+    assert question.lists == {"prompts": inputs.prompts, "metadata": inputs.metadata}
+    for none in (b"", b"pickle", b"\x00" * 64, body[:-7]):
         with pytest.raises(ProtocolError, match="no safetensors body"):
-            decode_request(body)
+            decode_question(none)
+
+
+def test_eight_bit_pictures_travel_as_bytes(images):
+    pictures = torch.arange(256, dtype=torch.uint8).repeat(3)[:768].reshape(1, 3, 16, 16).float() / 255
+    assert Question.of("x", RewardInputs(pictures)).tensors["images"].dtype == torch.uint8
+    assert Question.of("x", RewardInputs(images)).tensors["images"].dtype == torch.float32
+    bodies = [encode_question(Question.of("x", RewardInputs(one))) for one in (pictures, pictures * 0.999)]
+    assert len(bodies[0]) < len(bodies[1]) / 2

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import reward_zoo
 from reward_zoo.errors import LasroError
-from reward_zoo.protocol import HEADER, VERSION, decode_request, encode_scores
+from reward_zoo.serving.protocol import HEADER, VERSION, decode_question, encode_scores
 
 
 class Server:
@@ -19,7 +19,7 @@ class Server:
         self.faults: list[tuple[int, bytes, str | None]] = []
         self.seen: list[dict[str, str]] = []
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -42,8 +42,8 @@ class Server:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 try:
-                    name, given = decode_request(body)
-                    scores = server.rewards[name](**given)
+                    question = decode_question(body)
+                    scores = question.ask(server.rewards[question.reward])
                 except LasroError as error:
                     self.answer(422, json.dumps({"error": str(error)}).encode(), VERSION)
                 else:

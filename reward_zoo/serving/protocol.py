@@ -1,45 +1,46 @@
 """How rewards are asked over HTTP: one request and one answer, exact to the bit, never pickle.
 
-POST /score      body: a safetensors file with `images` (B×3×H×W float32) and, where given, `references`; its metadata's key
-                 `request` is JSON: reward, prompts, targets, metadata. Answer: JSON with values, components, perceived; an
-                 item that failed is null.
+POST /score      `application/x-safetensors`: `images` (B×3×H×W, float32 in [0, 1] or uint8) and perhaps `references`, or
+                 `latents` (B×C×h×w); the metadata's key `request` is JSON: reward, prompts, targets, metadata.
+                 `application/json`: the same with pictures as base64 of PNG or WebP (json_body.py).
+                 Answer: JSON with values, valid, errors, components, perceived; the value of an item that failed is null.
 GET  /rewards    the cards, as JSON.
+GET  /health     what is served, and how much waits.
 
-Both sides send the header `X-Lasro-Protocol`. An error is JSON with the one key `error`.
+Both sides send the header `X-Lasro-Protocol`. An error is JSON: `error` says why, `kind` names the class in errors.py.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from reward_zoo.card import RewardCard, Weights
 from reward_zoo.errors import ProtocolError
 from reward_zoo.scores import Scores
-
-if TYPE_CHECKING:
-    from reward_zoo.reward import RewardInputs
+from reward_zoo.serving.question import LISTS, Question
 
 HEADER = "X-Lasro-Protocol"
 VERSION = "1"
+SAFETENSORS, JSON = "application/x-safetensors", "application/json"
 
 
-def encode_request(reward: str, inputs: RewardInputs) -> bytes:
-    """The body of a question to one reward."""
+def encode_question(question: Question) -> bytes:
+    """The body of a question, as safetensors."""
     from safetensors.torch import save
 
-    tensors = {"images": inputs.images} | ({} if inputs.references is None else {"references": inputs.references})
-    asked = {"reward": reward, "prompts": inputs.prompts, "targets": inputs.targets, "metadata": inputs.metadata}
-    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
+    asked = {"reward": question.reward, **{name: question.lists.get(name) for name in LISTS}}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in question.tensors.items()}
     return save(tensors, metadata={"request": json.dumps(asked)})
 
 
-def decode_request(body: bytes) -> tuple[str, dict[str, Any]]:
-    """The name of the reward, and the keywords to call it with.
+def decode_question(body: bytes) -> Question:
+    """The question in a safetensors body.
 
     Raises:
-        ProtocolError: the body is no such request.
+        ProtocolError: there is none.
     """
     from safetensors.torch import load
 
@@ -47,18 +48,25 @@ def decode_request(body: bytes) -> tuple[str, dict[str, Any]]:
         (length,) = struct.unpack("<Q", body[:8])
         asked = json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["request"])
         tensors = load(body)
-        given = {name: asked[name] for name in ("prompts", "targets", "metadata")}
-        return asked["reward"], {"images": tensors["images"], "references": tensors.get("references"), **given}
+        lists = {name: asked[name] for name in LISTS if asked.get(name) is not None}
+        reward = asked["reward"]
     except Exception as error:
         raise ProtocolError(f"the request is no safetensors body of a question ({type(error).__name__}: {error})") from error
+    return Question(reward, tensors, lists)
 
 
-def encode_scores(scores: Scores) -> bytes:
-    """The body of an answer."""
-    parts = {name: _with_null(part.tolist()) for name, part in scores.components.items()}
-    return json.dumps(
-        {"values": _with_null(scores.values.tolist()), "components": parts, "perceived": scores.perceived}
-    ).encode()
+def encode_scores(scores: Scores, errors: Sequence[str | None] | None = None) -> bytes:
+    """The body of an answer; `errors` says why an item has no score, where that is known."""
+    valid = scores.valid.tolist()
+    said = errors or [None] * len(valid)
+    answer = {
+        "values": _with_null(scores.values.tolist()),
+        "valid": valid,
+        "errors": [None if fine else why or "the reward gave no score" for fine, why in zip(valid, said, strict=True)],
+        "components": {name: _with_null(part.tolist()) for name, part in scores.components.items()},
+        "perceived": scores.perceived,
+    }
+    return json.dumps(answer, allow_nan=False).encode()
 
 
 def decode_scores(body: bytes, count: int) -> Scores:
@@ -80,6 +88,20 @@ def decode_scores(body: bytes, count: int) -> Scores:
         return Scores(tensor(answer["values"]), parts, answer["perceived"])
     except Exception as error:
         raise ProtocolError(f"the answer is not one of scores ({type(error).__name__}: {error})") from error
+
+
+def encode_error(reason: str, kind: str = "") -> bytes:
+    """The body of an answer that says no."""
+    return json.dumps({"error": reason, "kind": kind}).encode()
+
+
+def decode_error(body: bytes) -> tuple[str, str]:
+    """Why, and the class in errors.py that says so; whatever else a server may have sent, as text."""
+    try:
+        answer = json.loads(body)
+        return str(answer["error"]), str(answer.get("kind", ""))
+    except Exception:
+        return body[:200].decode(errors="replace").strip() or "no reason given", ""
 
 
 def decode_card(data: dict[str, Any]) -> RewardCard:
