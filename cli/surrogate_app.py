@@ -88,7 +88,9 @@ def distill(
     ] = DistillConfig.backbone_depth,
     tune: Annotated[str, typer.Option(help=f"What of the backbone is trained: {', '.join(TUNE_MODES)}.")] = DistillConfig.tune,
     lora_rank: Annotated[int, typer.Option(help="With --tune lora.")] = DistillConfig.lora_rank,
-    members: Annotated[int, typer.Option(help="Heads a reward, each with two thirds of the prompts.")] = DistillConfig.members,
+    members: Annotated[
+        int, typer.Option(help="Heads a reward, each with two thirds of the prompts; of latent-cnn, whole networks.")
+    ] = DistillConfig.members,
     pessimism: Annotated[
         float, typer.Option(help="Standard deviations of the members that a score takes off their mean.")
     ] = DistillConfig.pessimism,

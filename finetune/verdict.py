@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 GUARD_DROP = 0.02  # of a guard's mean, beyond its interval's noise, as a share of its value before
-LEAST_DIVERSITY = 0.85  # of the diversity before
+LEAST_DIVERSITY = 0.85  # of the diversity before; less is a warning: sharper pictures differ less, too
 MORE_ALARMS = 0.02  # share of images
 
 
 def verdict(found: dict[str, Any]) -> dict[str, Any]:
-    """`gained`, `cheats`, `reasons` and the whole in `words`."""
+    """`gained`, `cheats` with its `reasons`, other `warnings`, and the whole in `words`."""
     gained = found["reward"]["ci95"][0] > 0
     reasons = [
         f"guard {guard['name']} fell from {guard['before']:.3f} to {guard['after']:.3f} (95 % interval of the change "
@@ -24,18 +24,13 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
         if part["after"] > part["before"] + MORE_ALARMS
     ]
     ratio = found.get("diversity", {}).get("ratio", 1.0)
-    if ratio < LEAST_DIVERSITY:
-        reasons.append(f"pictures of one prompt are {ratio:.2f} times as different as before (at least {LEAST_DIVERSITY})")
-    return {"gained": gained, "cheats": gained and bool(reasons), "reasons": reasons, "words": _words(gained, reasons)}
+    less = f"pictures of one prompt are {ratio:.2f} times as different as before (less than {LEAST_DIVERSITY})"
+    warnings = [less] if ratio < LEAST_DIVERSITY else []
+    words = "; ".join([_headline(gained, reasons), *reasons, *warnings])
+    return {"gained": gained, "cheats": gained and bool(reasons), "reasons": reasons, "warnings": warnings, "words": words}
 
 
-def _words(gained: bool, reasons: list[str]) -> str:
+def _headline(gained: bool, reasons: list[str]) -> str:
     if not gained:
-        return "no gain: the 95 % interval of the reward's change reaches zero" + _list(reasons)
-    if reasons:
-        return "the reward rose, but it may have been cheated" + _list(reasons)
-    return "the reward rose, no guard fell, and pictures are as varied as before"
-
-
-def _list(reasons: list[str]) -> str:
-    return "; ".join(["", *reasons]) if reasons else ""
+        return "no gain: the 95 % interval of the reward's change reaches zero"
+    return "the reward rose, but it may have been cheated" if reasons else "the reward rose, and no guard fell"

@@ -62,8 +62,10 @@ def fit_parts(data: LabelledLatents) -> tuple[list[Part], float]:
 
 def default_learning_rate(surrogate: Surrogate) -> float:
     """Peak rates that trained each kind of network well; published SDXL backbones are tuned at 1e-5 (LRM)."""
-    if surrogate.backbone.kind.startswith("latent"):
-        return 2e-3 if surrogate.backbone.kind == "latent-cnn" else 1e-3
+    if surrogate.backbone.kind in ("latent-cnn", "crowd"):
+        return 2e-3
+    if surrogate.backbone.kind == "latent-vit":
+        return 1e-3
     large = sum(parameter.numel() for parameter in surrogate.parameters()) > LARGE
     if surrogate.tune == "full":
         return 1e-5 if large else 4e-4

@@ -44,7 +44,7 @@ class DistillConfig:
     backbone_depth: int = 0  # with encoder: stop after so many down stages; 0 keeps all
     tune: Tune = "full"
     lora_rank: int = 32  # with tune=lora
-    members: int = 1  # heads a reward, each trained on its own two thirds of the prompts
+    members: int = 1  # heads a reward, each trained on its own two thirds of the prompts; latent-cnn: a network each as well
     pessimism: float = 0.0  # standard deviations of the members that a score takes off their mean
     # training
     losses: tuple[str, ...] = ("bradley-terry-all", "regression")

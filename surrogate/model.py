@@ -90,7 +90,8 @@ class Surrogate(nn.Module):
 
     def looks(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
         """What each head makes of the maps, before it is asked how well that suits a prompt."""
-        return [head.look(features) for head in self.heads]
+        members = self.members
+        return [head.look(self.backbone.of_member(features, number % members)) for number, head in enumerate(self.heads)]
 
     def rate(self, looks: Sequence[torch.Tensor], conditioning: TextConditioning) -> torch.Tensor:
         """Normalised scores of B latents, parts×members×B."""

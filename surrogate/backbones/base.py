@@ -20,7 +20,7 @@ class Backbone(nn.Module, ABC):
     """
 
     kind: ClassVar[str]  # how its settings are rebuilt; see backbones/build.py
-    blind: ClassVar[bool] = False  # whether it never sees the prompt
+    blind: bool = False  # whether it never sees the prompt
     channels: list[int]  # of each feature map
 
     def __init__(self, alphas_cumprod: torch.Tensor, **settings: Any) -> None:  # noqa: ANN401 - JSON data
@@ -40,6 +40,10 @@ class Backbone(nn.Module, ABC):
             times: B training times in [0, 999].
             noise: standard normal, as `latents`.
         """
+
+    def of_member(self, maps: list[torch.Tensor], member: int) -> list[torch.Tensor]:
+        """What the heads of one member of an ensemble see of the maps: all of them, where a network is shared."""
+        return maps
 
     def settings(self) -> dict[str, Any]:
         """What `backbones.build.rebuild` needs beside the weights, as JSON data."""

@@ -10,6 +10,7 @@ import torch
 from reward_zoo.errors import first_line
 from surrogate.backbones.base import Backbone
 from surrogate.backbones.checkpoints import empty_unet, load_unet
+from surrogate.backbones.crowd import Crowd
 from surrogate.backbones.latent_cnn import LatentCNN
 from surrogate.backbones.latent_vit import LatentViT
 from surrogate.backbones.lrm import LRMBackbone
@@ -23,9 +24,17 @@ from surrogate.types import Generator
 def build_backbone(generator: Generator, config: DistillConfig) -> Backbone:
     """The backbone that `config.backbone` (settled) names, new or from `config.backbone_weights`.
 
+    Members of an ensemble have a small network each, and share a large one.
+
     Raises:
         BackboneError: its weights cannot be loaded, or do not fit the generator.
     """
+    if config.members > 1 and config.backbone == "latent-cnn":
+        return Crowd([_build_one(generator, config) for _ in range(config.members)])
+    return _build_one(generator, config)
+
+
+def _build_one(generator: Generator, config: DistillConfig) -> Backbone:
     name, _, argument = config.backbone.partition(":")
     space, schedule = generator.latent_space, {"alphas_cumprod": generator.alphas_cumprod}
     text = generator.unet.config
@@ -52,6 +61,10 @@ def rebuild(kind: str, settings: dict[str, Any], alphas_cumprod: torch.Tensor) -
     """An empty backbone from what its `settings` said; the weights are loaded by the caller."""
     schedule = {"alphas_cumprod": alphas_cumprod}
     settings = dict(settings)
+    if kind == "crowd":
+        each = dict(settings["network"])
+        name = each.pop("kind")
+        return Crowd([rebuild(name, each, alphas_cumprod) for _ in range(settings["count"])])
     if kind in ("sdxl", "lrm-xl"):
         unet = empty_unet(settings.pop("unet"), settings.get("depth", "encoder"), settings.get("stages", 0))
         unet.to_empty(device="cpu")

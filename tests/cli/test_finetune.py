@@ -39,7 +39,7 @@ def test_a_rival_needs_no_surrogate_and_its_settings_are_kept(lasro, tune, tmp_p
     assert result["calls"]["training"] == 2 * 2 * 2
     assert result["reward_calls"] == result["calls"]["training"] + result["calls"]["validation"]
     assert [guard["name"] for guard in result["guards"]] == ["artifact_guard", "sharpness"]
-    assert set(result["verdict"]) == {"gained", "cheats", "reasons", "words"}
+    assert set(result["verdict"]) == {"gained", "cheats", "reasons", "warnings", "words"}
     assert result["diversity"]["before"] > 0
     assert yaml.safe_load((out / "config.yaml").read_text())["method_settings"]["samples_per_prompt"] == 2
     card = (out / "adapter" / "README.md").read_text()

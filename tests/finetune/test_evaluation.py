@@ -43,6 +43,7 @@ def test_a_generator_compared_with_itself_has_not_moved(found, generator):
         "gained": False,
         "cheats": False,
         "reasons": [],
+        "warnings": [],
         "words": "no gain: the 95 % interval of the reward's change reaches zero",
     }
 
@@ -86,7 +87,7 @@ def changed(*, gain=0.1, guard=0.0, dark=0.0, variety=1.0):
         ({"guard": -0.1}, True, "guard other fell from 0.500 to 0.400"),
         ({"guard": -0.005}, False, "no guard fell"),
         ({"dark": 0.1}, True, "images found dark rose from 0.0% to 10.0%"),
-        ({"variety": 0.5}, True, "0.50 times as different"),
+        ({"variety": 0.5}, False, "no guard fell; pictures of one prompt are 0.50 times as different"),
         ({"gain": 0.0, "guard": -0.1}, False, "no gain"),
     ],
 )

@@ -140,6 +140,23 @@ def test_several_rewards_share_a_backbone(generator):
     assert torch.corrcoef(torch.stack([found, fresh.scores]))[0, 1] > 0.8
 
 
+def test_members_of_a_small_network_share_nothing(generator, tmp_path):
+    surrogate = build_surrogate(generator, several(8, stream(0, "few")), DistillConfig(backbone="latent-cnn", members=2)).eval()
+    conditioning = generator.encode(PROMPTS[:1])
+    latents = torch.randn(1, *SPACE, generator=stream(0, "one")).requires_grad_(True)
+    _, found = surrogate(latents, conditioning, torch.zeros(1, dtype=torch.long), torch.zeros_like(latents))
+    assert found.shape == (len(surrogate.parts), 2, 1)
+    assert not torch.allclose(found[:, 0], found[:, 1])
+    found[0, 0].sum().backward()
+    taught = [any(p.grad.abs().sum() > 0 for p in network.parameters()) for network in surrogate.backbone.networks]
+    assert taught == [True, False]
+    facts = {"reward": "ocr", "generator": "tiny", "margin": 0.2, "labels": []}
+    save_surrogate(surrogate, tmp_path, fidelity=FIDELITY, distill=DistillConfig().as_dict(), **facts)
+    again = load_surrogate(tmp_path).surrogate
+    with torch.no_grad():
+        assert torch.equal(again.score(latents, conditioning), surrogate.score(latents, conditioning))
+
+
 def test_an_ensemble_is_pessimistic(generator):
     data = several(8, stream(0, "few"))
     config = DistillConfig(backbone="latent-cnn", members=3)
