@@ -109,4 +109,10 @@ def analysis(*, out: Path, device: str, as_json: bool) -> None:
         print_json(rows)
         return
     names = list(rows[0])
-    print_table(names, [["none" if row[name] is None else f"{row[name]:.4g}" for name in names] for row in rows])
+    print_table(names, [[_cell(row, name) for name in names] for row in rows])
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    if row[name] is None:  # the gradient's noise alone may be missing
+        return "no likelihood" if row["likelihood_share"] == 0 else "lost in its own noise"
+    return f"{row[name]:.4g}"
