@@ -23,6 +23,7 @@ import torch
 
 import reward_zoo
 from benchmarks.surrogates import LABELS, labels, rollouts
+from cli.bench.rows import Rows
 from cli.output import note, print_table
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from surrogate.config import DistillConfig
@@ -33,7 +34,7 @@ from surrogate.model import Surrogate
 from surrogate.sampling import ConditioningTable, LabelledLatents, split_by_prompt
 from surrogate.seeding import stream
 
-RESULTS = Path(__file__).parent / "results" / "active_labels.jsonl"
+RESULTS = Rows(Path(__file__).parent / "results" / "active_labels.jsonl")
 STEPS = 600
 SHARE = 0.6
 
@@ -92,11 +93,6 @@ def one_seed(seed: int, work: Path, samples: int, first: int, more: int) -> Iter
     yield {"choice": "uniform", **train(of_prompts(pool, names[:larger]))[1]}
 
 
-def known() -> list[dict[str, Any]]:
-    """Results that are there."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-
-
 def main() -> None:
     """Run what is missing, or print what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,18 +105,17 @@ def main() -> None:
     given = parser.parse_args()
     if not given.table:
         given.work.mkdir(parents=True, exist_ok=True)
-        RESULTS.parent.mkdir(exist_ok=True)
         for seed in range(given.seeds):
-            if seed in {row["seed"] for row in known()}:
+            if seed in {row["seed"] for row in RESULTS}:
                 continue
             found = []
             for row in one_seed(seed, given.work, given.samples, given.first, given.more):
                 note(json.dumps(row))
-                found.append(json.dumps(row))
-            with RESULTS.open("a") as file:
-                file.write("\n".join(found) + "\n")
+                found.append(row)
+            for row in found:  # a seed is there as a whole, or not
+                RESULTS.add(row)
     rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for row in known():
+    for row in RESULTS:
         rows.setdefault((row["choice"], row["labels"]), []).append(row)
     print_table(
         ("labels chosen", "labels", "seeds", "accuracy", "Spearman"),

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 
 import reward_zoo
+from cli.bench.rows import Rows
 from cli.output import note
 from cli.wiring import run_label
 from finetune.generators.pipeline import SDXLGenerator, load_generator
@@ -39,7 +39,7 @@ from surrogate.model import Surrogate
 from surrogate.sampling import LabelledLatents, read_stores, split_by_prompt
 from surrogate.seeding import stream
 
-RESULTS = Path(__file__).parent / "results" / "surrogates.jsonl"
+RESULTS = Rows(Path(__file__).parent / "results" / "surrogates.jsonl")
 LABELS = {"noises": 4, "extra_steps": 8}
 PAPERS_LABELS = {"noises": 6, "extra_steps": 0}  # LaSRO: six noises a prompt, one and two steps
 UNET = {"steps": 240, "prompts_per_batch": 8}
@@ -137,18 +137,12 @@ def one(recipe: str, seed: int, samples: int, work: Path, drifted: Path | None) 
     return result
 
 
-def known() -> Iterator[dict[str, Any]]:
-    """Results that are there."""
-    if RESULTS.exists():
-        yield from map(json.loads, RESULTS.read_text().splitlines())
-
-
 def table() -> str:
     """Means over seeds, with the spread of the accuracy, as Markdown."""
     head = ("recipe", "labels", "seeds", "accuracy", "Spearman", "one step gains (random)", "drifted", "minutes", "gradient")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for result in known():
+    for result in RESULTS:
         rows.setdefault((result["recipe"], result["labels"]), []).append(result)
 
     def mean(results: list[dict[str, Any]], *names: str) -> float:
@@ -190,16 +184,14 @@ def main() -> None:
         print(table())
         return
     arguments.work.mkdir(parents=True, exist_ok=True)
-    RESULTS.parent.mkdir(exist_ok=True)
     for seed in range(arguments.seeds):
         for recipe in arguments.recipes:
-            done = {(row["recipe"], row["seed"], row["labels"]) for row in known()}
+            done = {(row["recipe"], row["seed"], row["labels"]) for row in RESULTS}
             if (recipe, seed, arguments.samples) in done:
                 continue
             note(f"{recipe}, seed {seed}, {arguments.samples} labels")
             result = one(recipe, seed, arguments.samples, arguments.work, arguments.drifted)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(result) + "\n")
+            RESULTS.add(result)
             print(json.dumps(result), flush=True)
 
 
