@@ -13,7 +13,7 @@ import torch
 from finetune.advantages import within_prompt
 from finetune.diversity import PerceptualFeatures, distances
 from finetune.generators.pipeline import SDXLGenerator
-from finetune.generators.rollout import next_input, sampling_times, transition
+from finetune.generators.rollout import transition
 from surrogate.seeding import stream
 from surrogate.types import TextConditioning
 
@@ -33,14 +33,8 @@ def run_chain(
     generator: SDXLGenerator, conditioning: TextConditioning, start: torch.Tensor, fresh: torch.Tensor, steps: int
 ) -> Chain:
     """Sample from start noise (B×4×h×w) and the noises put back between the steps ((steps − 1)×B×4×h×w)."""
-    times = sampling_times(generator.preset, steps)
-    inputs = [generator.inputs_first(start)]
-    for step, time in enumerate(times):
-        z, seen = generator.x0(inputs[-1], time, conditioning)
-        if step + 1 < steps:
-            between = (time, times[step + 1])
-            inputs.append(next_input(z, seen, fresh[step], generator.preset, generator.alphas_cumprod, between))
-    return Chain(inputs, times, z)
+    calls = list(generator.calls(torch.cat([start[None], fresh]), conditioning, steps))
+    return Chain([noisy for noisy, _, _ in calls], [time for _, time, _ in calls], calls[-1][2])
 
 
 class StepAnalysis:

@@ -109,7 +109,11 @@ def needs_fresh_noise(generator: SDXLGenerator, method: str) -> None:
     Raises:
         ConfigError: it is not, so that no step has a likelihood.
     """
-    preset = generator.preset
-    if generator.num_steps < 2 or preset.sampler in ("ddim", "euler"):
-        why = "has one step" if generator.num_steps < 2 else f"puts no fresh noise between its steps (sampler {preset.sampler})"
-        raise ConfigError(f"--method {method}: generator {preset.name} {why}, so no step has a likelihood; use lasro")
+    preset, nothing = generator.preset, generator.alphas_cumprod.new_zeros(1)
+    if generator.num_steps < 2:
+        why = "has one step"
+    elif generator.transition(nothing, nothing)[1] == 0:
+        why = f"puts no fresh noise between its steps (sampler {preset.sampler})"
+    else:
+        return
+    raise ConfigError(f"--method {method}: generator {preset.name} {why}, so no step has a likelihood; use lasro")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ class SignsBench:
     guards: Sequence[str]
     folder: Path
     device: str = "auto"
+
+    @cached_property
+    def scorer(self) -> reward_zoo.Reward:
+        """The reward."""
+        return reward_zoo.load(self.reward)
+
+    @cached_property
+    def watched(self) -> dict[str, reward_zoo.Reward]:
+        """The guards."""
+        return {spec: reward_zoo.load(spec) for spec in self.guards}
 
     @property
     def rows(self) -> Rows:
@@ -118,7 +129,7 @@ class SignsBench:
         name, options = variant(method)
         steps = LASRO_STEPS if critic else 100_000
         config = FinetuneConfig(method=name, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
-        generator, reward = load_generator(GENERATOR, self.device), reward_zoo.load(self.reward)
+        generator, reward = load_generator(GENERATOR, self.device), self.scorer
         return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), **critic)
 
     def _rival(self, method: str, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
@@ -145,7 +156,7 @@ class SignsBench:
         """Label, distil, tune within a budget: the trainer, the calls of labels, and the minutes that earlier labels took."""
         work = self.folder / "work" / f"lasro-{seed}-{budget}"
         work.mkdir(parents=True, exist_ok=True)
-        generator, reward = load_generator(GENERATOR, self.device), reward_zoo.load(self.reward)
+        generator, reward = load_generator(GENERATOR, self.device), self.scorer
         config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
         store, earlier = self._labels(generator, reward, config)
         if not (work / "surrogate" / "fidelity.json").exists():
@@ -173,8 +184,7 @@ class SignsBench:
 
     def _judge(self, generator: SDXLGenerator) -> dict[str, Any]:
         """The generator as it is now, on held-out and on training prompts; none of these calls counts."""
-        reward = reward_zoo.load(self.reward)
-        guards = {spec: reward_zoo.load(spec) for spec in self.guards}
+        reward, guards = self.scorer, self.watched
         test, training = load_prompts("signs-test")[:EVALUATED], load_prompts("signs-train")[:EVALUATED_TRAINING]
         seeds = [derive_seed(0, "evaluation", index) for index in range(EVALUATED)]
         found = evaluate(generator, reward, test, seeds, guards=guards, diversity_prompts=DIVERSITY_PROMPTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -176,15 +176,20 @@ class SDXLGenerator:
         Raises:
             GeneratorError: more than one step of a one-step generator.
         """
+        return [x0 for _, _, x0 in self.calls(noises, conditioning, steps)]
+
+    def calls(
+        self, noises: torch.Tensor, conditioning: TextConditioning, steps: int
+    ) -> Iterator[tuple[torch.Tensor, int, torch.Tensor]]:
+        """What the network is given in each call of `denoise`, at which time, and the x0 it finds."""
         times = sampling_times(self.preset, steps)
-        noisy, found = self.inputs_first(noises[0]), []
+        noisy = self.inputs_first(noises[0])
         for step, time in enumerate(times):
             x0, seen = self.x0(noisy, time, conditioning)
-            found.append(x0)
+            yield noisy, time, x0
             if step + 1 < len(times):
                 between = (time, times[step + 1])
                 noisy = next_input(x0, seen, noises[step + 1], self.preset, self.alphas_cumprod, between)
-        return found
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[str], seeds: Sequence[int], num_inference_steps: int) -> list[torch.Tensor]:
