@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.bench_app import bench_app
-from cli.failures import run_guarded
+from cli.config_app import config_app
+from cli.failures import INTERRUPTED, USAGE_ERROR, interrupted, run_guarded
+from cli.help import Grouped, shown
 from cli.options import Device, Json, Out, Overwrite, Seed
 from cli.rewards_app import cache_app, rewards_app
 from cli.serve_app import serve_app
@@ -27,7 +29,7 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="Example: lasro quickstart --out runs/quickstart --json")
+@app.command(cls=Grouped, epilog=shown("lasro quickstart --out runs/quickstart --json"))
 def quickstart(
     out: Out = Path("runs/quickstart"),
     seed: Seed = 0,
@@ -51,9 +53,10 @@ app.add_typer(serve_app)
 app.add_typer(bench_app, name="bench")
 app.add_typer(rewards_app, name="rewards")
 app.add_typer(cache_app, name="cache")
+app.add_typer(config_app, name="config")
 
 
-@app.command(epilog="Example: lasro doctor --json")
+@app.command(cls=Grouped, epilog=shown("lasro doctor --json"))
 def doctor(json: Json = False) -> None:
     """Which rewards run on this machine, and what the others lack."""
     from cli.commands.rewards import doctor_command
@@ -76,6 +79,16 @@ def main() -> int:
         except Exception as error:
             if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
                 raise
-            print(f"error: {error.format_message()}", file=sys.stderr)  # a usage error of typer's
-            return 2
+            print(f"error: {usage(error)}", file=sys.stderr)
+            return USAGE_ERROR
+    if code == [INTERRUPTED]:  # typer keeps the KeyboardInterrupt to itself
+        return interrupted()
     return failed or (code[0] if code else 0)
+
+
+def usage(error: Any) -> str:
+    """What a usage error of typer's says, with the nearest flag in our words."""
+    near, option = getattr(error, "possibilities", None), getattr(error, "option_name", "")
+    if not option:
+        return error.format_message()
+    return f"No such option: {option}" + (f"; did you mean {near[0]!r}?" if near else "; --help lists all of them")

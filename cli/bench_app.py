@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.help import Grouped, shown
 from cli.options import Device, Guard, Json
 from finetune.methods import METHODS
 
@@ -14,7 +15,7 @@ bench_app = typer.Typer(help="Benchmarks: methods against each other, and why tw
 RIVALS = ",".join(name for name in METHODS if name not in ("refl", "draft-lv"))  # which need a gradient
 
 
-@bench_app.command(epilog="Example: lasro bench signs --methods lasro,ddpo --budget 8000 --seeds 1")
+@bench_app.command(cls=Grouped, epilog=shown("lasro bench signs --methods lasro,ddpo --budget 8000 --seeds 1"))
 def signs(
     methods: Annotated[
         str, typer.Option(help="Names with commas between; lasro:anchor=false is one with another setting.")
@@ -44,7 +45,7 @@ def signs(
     )
 
 
-@bench_app.command(epilog="Example: lasro bench analysis --json")
+@bench_app.command(cls=Grouped, epilog=shown("lasro bench analysis --json"))
 def analysis(
     out: Annotated[Path, typer.Option(help="Folder of results; what is there is not measured again.")] = Path(
         "runs/bench-analysis"

@@ -11,6 +11,13 @@ from reward_zoo.errors import LasroError
 USAGE_ERROR, INTERRUPTED = 2, 130
 # What safetensors and torch.save say, neither of which raises OSError.
 DISK_FULL = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing file", "] . unexpected pos")
+_RESUME = "; run the same command with --resume to go on"
+AFTER_CTRL_C = {  # where what was done is kept, and where it is not
+    **dict.fromkeys(("label", "distill", "finetune", "quickstart"), _RESUME),
+    **dict.fromkeys(("bench", "download"), "; run the same command again to go on: what is finished is kept"),
+    "compare": "; run the same command again to go on: votes are kept",
+    "evaluate": "; nothing was written",
+}
 
 
 class RunFolderError(LasroError):
@@ -51,6 +58,12 @@ def run_guarded(command: Callable[[], None]) -> int:
         print("error: no space left on the disk; free some and use --resume, or choose another --out", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print("interrupted; run the same command with --resume to go on", file=sys.stderr)
-        return INTERRUPTED
+        return interrupted()
     return 0
+
+
+def interrupted() -> int:
+    """Say how to go on after Ctrl-C; its exit code."""
+    command = next((word for word in sys.argv[1:] if word in AFTER_CTRL_C), "")
+    print(f"interrupted{AFTER_CTRL_C.get(command, '')}", file=sys.stderr)
+    return INTERRUPTED

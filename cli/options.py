@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cli.settings import Config, Set
+
+
+def reward_names(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    from reward_zoo.rewards import BUILTIN
+
+    return [name for name in sorted(BUILTIN) if name.startswith(incomplete)]
+
+
+def generator_names(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    from finetune.generators.preset import presets
+
+    return [name for name in presets() if name.startswith(incomplete)]
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
 Out = Annotated[Path, typer.Option(help="Run folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what stands at --out first.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run at --out.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
-GeneratorName = Annotated[str, typer.Option(help="Preset, your own preset (.yaml), pipeline folder or hub id.")]
+GeneratorName = Annotated[
+    str,
+    typer.Option(
+        help="Preset, your own preset (.yaml), pipeline folder or hub id.", metavar="NAME", autocompletion=generator_names
+    ),
+]
+RewardSpec = Annotated[
+    str | None, typer.Option(help="Reward spec: ocr, my/file.py:function …", metavar="SPEC", autocompletion=reward_names)
+]
 Prompts = Annotated[str | None, typer.Option(help="Prompt set, text file of a prompt a line, or table with a column prompt.")]
 Pictures = Annotated[
     list[Path], typer.Argument(help="Pictures, folders, globs, or tables (.csv, .jsonl, .parquet) with a column image.")
@@ -23,11 +50,6 @@ Images = Annotated[
     Path | None,
     typer.Option(help="Real pictures to learn from too: a table, or a folder with metadata.csv or a .txt beside each picture."),
 ]
-Samples = Annotated[int, typer.Option(help="Reward calls to spend on labels.")]
-Noises = Annotated[int, typer.Option(help="Initial noises a prompt.")]
-ExtraSteps = Annotated[
-    int | None, typer.Option(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]")
-]
 Precision = Annotated[
     str, typer.Option(help="Of the generator's frozen weights: float32, bfloat16, or float16 (not for training).")
 ]
@@ -37,5 +59,28 @@ TextCache = Annotated[
 Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps.")]
 Guard = Annotated[
     list[str] | None,
-    typer.Option(help="Reward never trained on, to watch; repeatable.  [default: artifact_guard and a second opinion]"),
+    typer.Option(
+        "--guard",
+        help="Reward never trained on, to watch; repeatable.  [default: artifact_guard and a second opinion]",
+        metavar="SPEC",
+        autocompletion=reward_names,
+        rich_help_panel="Watching",
+    ),
 ]
+
+
+run_flag = partial(typer.Option, rich_help_panel="Run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What every command with a run folder is told; in help, the last group."""
+
+    out: Annotated[Path | None, run_flag(help="Run folder.  [default: runs/REWARD]")] = None
+    overwrite: Annotated[bool, run_flag("--overwrite", help="Delete what stands at --out first.")] = False
+    resume: Annotated[bool, run_flag("--resume", help="Go on with the run at --out.")] = False
+    config: Config = None
+    set_: Set = None
+    seed: Annotated[int, run_flag(help="Seed of everything that is drawn.")] = 0
+    device: Annotated[str, run_flag(help="Where networks run: auto, cpu, cuda, cuda:1, mps.")] = "auto"
+    json: Annotated[bool, run_flag("--json", help="Print one JSON value on stdout.")] = False

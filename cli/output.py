@@ -14,6 +14,11 @@ def print_json(data: Any) -> None:  # noqa: ANN401 - any JSON data
     print(json.dumps(_without_nan(data), indent=2, ensure_ascii=False))
 
 
+def print_lines(lines: Sequence[str]) -> None:
+    """Text on stdout."""
+    print("\n".join(lines))
+
+
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A plain table on stdout, readable without colour."""
     texts = [list(headers), *[[str(cell) for cell in row] for row in rows]]

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from cli.help import Grouped, shown
 from cli.options import BatchSize, Json, PicturePrompt, Pictures
 
 rewards_app = typer.Typer(help="List, explain and use rewards.", no_args_is_help=True, rich_markup_mode=None)
 cache_app = typer.Typer(help="Scores kept on disk.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@rewards_app.command("list", epilog="Example: lasro rewards list --differentiable --license permissive --json")
+@rewards_app.command("list", cls=Grouped, epilog=shown("lasro rewards list --differentiable --license permissive --json"))
 def rewards_list(
     differentiable: Annotated[bool, typer.Option("--differentiable", help="Only those with a gradient.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Only those that never fetch a file.")] = False,
@@ -31,7 +32,7 @@ def rewards_list(
     list_command(filters=filters, license_kind=license_kind, as_json=json)
 
 
-@rewards_app.command("info", epilog="Example: lasro rewards info ocr")
+@rewards_app.command("info", cls=Grouped, epilog=shown("lasro rewards info ocr"))
 def rewards_info(name: Annotated[str, typer.Argument(help="A reward's name.")], json: Json = False) -> None:
     """A reward's card."""
     from cli.commands.rewards import info_command
@@ -39,7 +40,9 @@ def rewards_info(name: Annotated[str, typer.Argument(help="A reward's name.")], 
     info_command(name, as_json=json)
 
 
-@rewards_app.command("score", epilog="Example: lasro rewards score pictures/ --reward ocr --reward aesthetic --out scores.csv")
+@rewards_app.command(
+    "score", cls=Grouped, epilog=shown("lasro rewards score pictures/ --reward ocr --reward aesthetic --out scores.csv")
+)
 def rewards_score(
     images: Pictures,
     reward: Annotated[list[str], typer.Option(help="Reward spec; repeatable.")],
@@ -67,7 +70,7 @@ def rewards_score(
     )
 
 
-@rewards_app.command("calibrate", epilog="Example: lasro rewards calibrate aesthetic --images pictures/")
+@rewards_app.command("calibrate", cls=Grouped, epilog=shown("lasro rewards calibrate aesthetic --images pictures/"))
 def rewards_calibrate(
     reward: Annotated[str, typer.Argument(help="Reward spec.")],
     images: Annotated[list[Path], typer.Option(help="As for score; repeatable.")],
@@ -81,7 +84,7 @@ def rewards_calibrate(
     calibrate_command(reward, images=images, prompts=prompt, batch_size=batch_size, as_json=json)
 
 
-@rewards_app.command("agreement", epilog="Example: lasro rewards agreement pickscore --preferences votes.csv")
+@rewards_app.command("agreement", cls=Grouped, epilog=shown("lasro rewards agreement pickscore --preferences votes.csv"))
 def rewards_agreement(
     reward: Annotated[str, typer.Argument(help="Reward spec.")],
     preferences: Annotated[
@@ -96,7 +99,7 @@ def rewards_agreement(
     agreement_command(reward, preferences=preferences, batch_size=batch_size, as_json=json)
 
 
-@rewards_app.command("check", epilog="Example: lasro rewards check my_rewards.py:left_dark")
+@rewards_app.command("check", cls=Grouped, epilog=shown("lasro rewards check my_rewards.py:left_dark"))
 def rewards_check(reward: Annotated[str, typer.Argument(help="Reward spec.")], json: Json = False) -> int:
     """Does a reward keep what every reward promises? Exit code 1 if not."""
     from cli.commands.own_rewards import check_command
@@ -104,7 +107,7 @@ def rewards_check(reward: Annotated[str, typer.Argument(help="Reward spec.")], j
     return check_command(reward, as_json=json)
 
 
-@rewards_app.command("new", epilog="Example: lasro rewards new left_dark")
+@rewards_app.command("new", cls=Grouped, epilog=shown("lasro rewards new left_dark"))
 def rewards_new(
     name: Annotated[str, typer.Argument(help="Name of the reward, a Python name.")],
     out: Annotated[Path | None, typer.Option(help="File to write.  [default: NAME.py]")] = None,
@@ -115,7 +118,7 @@ def rewards_new(
     new_command(name, out=out)
 
 
-@cache_app.command("info", epilog="Example: lasro cache info --json")
+@cache_app.command("info", cls=Grouped, epilog=shown("lasro cache info --json"))
 def cache_info(json: Json = False) -> None:
     """Where kept scores are, and how many."""
     from cli.commands.scoring import cache_info_command
@@ -123,7 +126,7 @@ def cache_info(json: Json = False) -> None:
     cache_info_command(as_json=json)
 
 
-@cache_app.command("clear", epilog="Example: lasro cache clear --reward ocr")
+@cache_app.command("clear", cls=Grouped, epilog=shown("lasro cache clear --reward ocr"))
 def cache_clear(
     reward: Annotated[str | None, typer.Option(help="Only the scores of this spec.")] = None, json: Json = False
 ) -> None:

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from cli.help import Grouped, shown
 from cli.options import Json
 from reward_zoo.serving.config import ServeConfig
 
 serve_app = typer.Typer(rich_markup_mode=None)
 
 
-@serve_app.command(epilog="Example: lasro serve --reward ocr --reward looks=0.5*aesthetic+0.5*contrast --port 8000")
+@serve_app.command(cls=Grouped, epilog=shown("lasro serve --reward ocr --reward looks=0.5*aesthetic+0.5*contrast --port 8000"))
 def serve(
     reward: Annotated[list[str], typer.Option(help="Reward spec, or NAME=SPEC to serve it by another name; repeatable.")],
     host: Annotated[str, typer.Option(help="Address to listen at; others than loopback can be reached from elsewhere.")] = (

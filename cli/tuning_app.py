@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.options import (
-    Device,
-    GeneratorName,
-    Guard,
-    Json,
-    Out,
-    Overwrite,
-    Precision,
-    Prompts,
-    Resume,
-    Seed,
-    TextCache,
-)
+from cli.help import Grouped, shown
+from cli.options import Device, GeneratorName, Guard, Json, Overwrite, Prompts, RunSettings, reward_names
+from cli.settings import command
 from cli.trackers import PACKAGES as TRACKERS
 from finetune.config import FinetuneConfig
 from finetune.methods import METHODS
@@ -27,107 +19,99 @@ from finetune.methods import METHODS
 tuning_app = typer.Typer(rich_markup_mode=None)
 
 
-@tuning_app.command(
-    epilog="Example: lasro finetune --surrogate runs/ocr/surrogate --guard ocr:engine=easyocr --out runs/ocr-tuned"
-)
-def finetune(
-    surrogate: Annotated[
-        Path | None, typer.Option(help="Surrogate folder that lasro distill wrote; for --method lasro.")
-    ] = None,
-    reward: Annotated[str | None, typer.Option(help="Reward spec.  [default: the surrogate's]")] = None,
-    method: Annotated[str, typer.Option(help=f"How it is tuned: {', '.join(METHODS)}.")] = FinetuneConfig.method,
+generator_flag, method_flag = (partial(typer.Option, rich_help_panel=group) for group in ("Generator", "Method"))
+watching_flag = partial(typer.Option, rich_help_panel="Watching")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings(RunSettings):
+    """What `lasro finetune` is told."""
+
+    surrogate: Annotated[Path | None, typer.Option(help="Surrogate folder that lasro distill wrote; for --method lasro.")] = (
+        None
+    )
+    reward: Annotated[
+        str | None,
+        typer.Option(help="Reward spec.  [default: the surrogate's]", metavar="SPEC", autocompletion=reward_names),
+    ] = None
+    method: Annotated[
+        str,
+        typer.Option(help=f"How it is tuned: {', '.join(METHODS)}.", autocompletion=lambda incomplete: list(METHODS)),
+    ] = FinetuneConfig.method
+    prompts: Prompts = None
+    eval_prompts: Annotated[str | None, typer.Option(help="Held-out prompts for before and after.")] = None
     generator: Annotated[
-        str | None, typer.Option(help="Preset, folder or hub id.  [default: the surrogate's, else tiny-signs]")
-    ] = None,
-    prompts: Prompts = None,
-    eval_prompts: Annotated[str | None, typer.Option(help="Held-out prompts for before and after.")] = None,
-    eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
-    guard: Guard = None,
-    tracker: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(TRACKERS)}, none; repeatable.  [default: tensorboard]")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Captioned real pictures for the LCM loss: with --set lcm_weight=500.")
-    ] = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="Generator whose UNet teaches the LCM loss.  [default: the frozen one]")
-    ] = None,
-    out: Out = Path("runs/tuned"),
-    steps: Annotated[int, typer.Option(help="Steps of the method.")] = FinetuneConfig.steps,
-    batch_size: Annotated[int, typer.Option(help="Prompts a step.")] = FinetuneConfig.batch_size,
-    gradient_accumulation_steps: Annotated[
-        int, typer.Option(help="Batches that the weights wait for before they take a step.")
-    ] = FinetuneConfig.gradient_accumulation_steps,
-    learning_rate: Annotated[float | None, typer.Option(help="Learning rate.  [default: by method]")] = None,
-    tune: Annotated[str, typer.Option(help="lora, or full: all of the UNet.")] = FinetuneConfig.tune,
-    lora_rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = FinetuneConfig.lora_rank,
+        str | None,
+        generator_flag(help="Preset, folder or hub id.  [default: the surrogate's, else tiny-signs]", metavar="NAME"),
+    ] = None
+    tune: Annotated[str, generator_flag(help="lora, or full: all of the UNet.")] = FinetuneConfig.tune
+    lora_rank: Annotated[int, generator_flag(help="Rank of the LoRA.")] = FinetuneConfig.lora_rank
     lora_targets: Annotated[
         str | None,
-        typer.Option(
+        generator_flag(
             help="Where the LoRA sits: attention, or all: feed-forward and convolutions too.  [default: the preset's]"
         ),
-    ] = None,
-    max_reward_calls: Annotated[
-        int | None, typer.Option(help="Stop when training and validation have called the reward so often.")
-    ] = None,
-    evaluate_every: Annotated[
-        int, typer.Option(help="Steps between validations and checkpoints.")
-    ] = FinetuneConfig.evaluate_every,
-    keep: Annotated[int, typer.Option(help="Checkpoints kept.")] = FinetuneConfig.keep,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the method, NAME=VALUE; repeatable. See docs/methods.")
-    ] = None,
+    ] = None
+    precision: Annotated[
+        str, generator_flag(help="Of the frozen weights: float32, bfloat16, or float16 (not for training).")
+    ] = "float32"
     gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="Compute the UNet's activations twice: less memory, more time.")
-    ] = False,
-    precision: Precision = "float32",
-    text_cache: TextCache = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    resume: Resume = False,
-    device: Device = "auto",
-    json: Json = False,
-) -> None:
-    """Tune a two-step generator on a reward, with the true reward watching; writes a LoRA."""
+        bool, generator_flag("--gradient-checkpointing", help="Compute activations twice: less memory, more time.")
+    ] = False
+    text_cache: Annotated[
+        Path | None,
+        generator_flag(help="Folder that remembers encoded prompts; text encoders are loaded for new ones alone."),
+    ] = None
+    steps: Annotated[int, method_flag(help="Steps of the method.")] = FinetuneConfig.steps
+    batch_size: Annotated[int, method_flag(help="Prompts a step.")] = FinetuneConfig.batch_size
+    gradient_accumulation_steps: Annotated[
+        int, method_flag(help="Batches that the weights wait for before they take a step.")
+    ] = FinetuneConfig.gradient_accumulation_steps
+    learning_rate: Annotated[float | None, method_flag(help="Learning rate.  [default: by method]")] = None
+    max_grad_norm: Annotated[float, method_flag(help="Longer gradients are cut to it.")] = FinetuneConfig.max_grad_norm
+    ema_decay: Annotated[
+        float, method_flag(help="Of the averaged weights that are validated and exported; 0 exports the last step.")
+    ] = FinetuneConfig.ema_decay
+    max_reward_calls: Annotated[
+        int | None, method_flag(help="Stop when training and validation have called the reward so often.")
+    ] = None
+    images: Annotated[Path | None, method_flag(help="Captioned real pictures for the LCM loss: with --set lcm_weight=500.")] = (
+        None
+    )
+    teacher: Annotated[
+        str | None, method_flag(help="Generator whose UNet teaches the LCM loss.  [default: the frozen one]")
+    ] = None
+    guards: Guard = None
+    evaluate_every: Annotated[int, watching_flag(help="Steps between validations and checkpoints.")] = (
+        FinetuneConfig.evaluate_every
+    )
+    validation_samples: Annotated[int, watching_flag(help="Fixed prompts and seeds that pick the best checkpoint.")] = (
+        FinetuneConfig.validation_samples
+    )
+    eval_samples: Annotated[int, watching_flag(help="Held-out images to compare, before and after.")] = 256
+    keep: Annotated[int, watching_flag(help="Checkpoints kept.")] = FinetuneConfig.keep
+    trackers: Annotated[
+        list[str] | None,
+        watching_flag("--tracker", help=f"{', '.join(TRACKERS)}, none; repeatable.  [default: tensorboard]"),
+    ] = None
+
+
+@command(
+    tuning_app,
+    FinetuneSettings,
+    example="lasro finetune --surrogate runs/ocr/surrogate --guard ocr:engine=easyocr --out runs/ocr-tuned",
+)
+def finetune(settings: FinetuneSettings) -> None:
+    """Tune a two-step generator on a reward, with the true reward watching; writes a LoRA.
+
+    --set also takes the settings of the method, see docs/methods.
+    """
     from cli.commands.finetune import finetune as run
 
-    settings = {
-        "method": method,
-        "steps": steps,
-        "batch_size": batch_size,
-        "gradient_accumulation_steps": gradient_accumulation_steps,
-        "learning_rate": learning_rate,
-        "tune": tune,
-        "lora_rank": lora_rank,
-        "lora_targets": lora_targets,
-        "max_reward_calls": max_reward_calls,
-        "evaluate_every": evaluate_every,
-        "keep": keep,
-        "seed": seed,
-    }
-    run(
-        surrogate=surrogate,
-        reward=reward,
-        generator=generator,
-        prompts=prompts,
-        eval_prompts=eval_prompts,
-        eval_samples=eval_samples,
-        guards=guard,
-        trackers=tracker or ["tensorboard"],
-        images=images,
-        teacher=teacher,
-        out=out,
-        settings=settings,
-        method_settings=set_ or [],
-        loading={"gradient_checkpointing": gradient_checkpointing, "precision": precision, "text_cache": text_cache},
-        device=device,
-        overwrite=overwrite,
-        resume=resume,
-        as_json=json,
-    )
+    run(settings)
 
 
-@tuning_app.command(epilog="Example: lasro export runs/ocr-tuned --merge --out my-pipeline")
+@tuning_app.command(cls=Grouped, epilog=shown("lasro export runs/ocr-tuned --merge --out my-pipeline"))
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder of lasro finetune, or its adapter folder.")],
     generator: Annotated[str | None, typer.Option(help="What was tuned.  [default: what the run says]")] = None,
@@ -143,7 +127,9 @@ def export(
     command(run=run, generator=generator, merge=merge, out=out, push_to_hub=push_to_hub, overwrite=overwrite, as_json=json)
 
 
-@tuning_app.command(epilog="Example: lasro generate --prompt 'a red sign that says \"OPEN\" in white' --out open.png")
+@tuning_app.command(
+    cls=Grouped, epilog=shown("lasro generate --prompt 'a red sign that says \"OPEN\" in white' --out open.png")
+)
 def generate(
     prompt: Annotated[list[str], typer.Option(help="What to paint; repeatable.")],
     out: Annotated[Path, typer.Option(help="PNG file; several pictures become a grid.")],

@@ -8,41 +8,24 @@ from typing import TYPE_CHECKING, Any
 from cli.items import captioned
 from cli.output import note, print_json, print_table
 from cli.run_folder import check_out, open_run
+from cli.settings import as_config, chosen
 from cli.trackers import check_names
+from finetune.config import FinetuneConfig
 from reward_zoo.errors import MissingWeightsError, SpecError
 
 if TYPE_CHECKING:
+    from cli.tuning_app import FinetuneSettings
     from reward_zoo import Reward
 
 
-def finetune(
-    *,
-    surrogate: Path | None,
-    reward: str | None,
-    generator: str | None,
-    prompts: str | None,
-    eval_prompts: str | None,
-    eval_samples: int,
-    guards: list[str] | None,
-    trackers: list[str],
-    images: Path | None,
-    teacher: str | None,
-    out: Path,
-    settings: dict[str, Any],
-    method_settings: list[str],
-    loading: dict[str, Any],
-    device: str,
-    overwrite: bool,
-    resume: bool,
-    as_json: bool,
-) -> None:
+def finetune(settings: FinetuneSettings) -> None:
     """Check everything that can be checked, then run."""
+    out, trackers, surrogate = settings.out or Path("runs/tuned"), settings.trackers or ["tensorboard"], settings.surrogate
     check_names(trackers)
-    check_out(out, overwrite=overwrite, resume=resume)
+    check_out(out, overwrite=settings.overwrite, resume=settings.resume)
 
     import reward_zoo
     from cli.tuning import TuningJob, critic_of, real_pictures, run_finetune
-    from finetune.config import FinetuneConfig
     from finetune.generators.pipeline import load_generator
     from finetune.generators.preset import find_preset
     from finetune.methods import load_method
@@ -50,45 +33,47 @@ def finetune(
     from reward_zoo.briefing import briefed, facts_of
     from surrogate.folder import check_latent_space, load_surrogate
 
-    config = FinetuneConfig(**settings)
-    method = load_method(config.method, _named(method_settings))
+    config = chosen(FinetuneConfig, settings)
+    method = load_method(config.method, dict(text.split("=", 1) for text in settings.set_ or []))
     if method[0].needs_surrogate and surrogate is None:
         raise SpecError(f"--method {config.method}: climbs a surrogate; give --surrogate, the folder that lasro distill wrote")
-    if surrogate is None and reward is None:
+    if surrogate is None and settings.reward is None:
         raise SpecError(f"--method {config.method}: give --reward SPEC")
     saved = load_surrogate(surrogate) if surrogate else None
-    reward = reward or saved.config["reward"]
-    generator = generator or (saved.config["generator"] if saved else "tiny-signs")
+    reward = settings.reward or saved.config["reward"]
+    generator = settings.generator or (saved.config["generator"] if saved else "tiny-signs")
     preset = find_preset(generator)
-    training = load_prompts(prompts) if prompts else prompts_of(preset, "prompts", "--prompts")
-    testing = load_prompts(eval_prompts) if eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
-    scorer, watched = reward_zoo.load(reward), load_guards(guards, reward)
-    facts, asked = facts_of(prompts, eval_prompts), [*training, *testing]
+    training = load_prompts(settings.prompts) if settings.prompts else prompts_of(preset, "prompts", "--prompts")
+    testing = (
+        load_prompts(settings.eval_prompts) if settings.eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
+    )
+    scorer, watched = reward_zoo.load(reward), load_guards(settings.guards, reward)
+    facts, asked = facts_of(settings.prompts, settings.eval_prompts), [*training, *testing]
     scorer, watched = briefed(scorer, facts, asked), {name: briefed(guard, facts, asked) for name, guard in watched.items()}
-    loaded = load_generator(generator, device, **loading)
+    loading = {name: getattr(settings, name) for name in ("gradient_checkpointing", "precision", "text_cache")}
+    loaded = load_generator(generator, settings.device, **loading)
     if saved:
         check_latent_space(saved.surrogate, loaded)
-    pairs = captioned(images) if images else []
-    with open_run(out, overwrite=overwrite, resume=resume) as run:
-        given = {"surrogate": str(surrogate) if surrogate else None, "reward": reward, "generator": generator}
-        run.save_config({**given, "guards": list(watched), **config.as_dict(), "method_settings": vars(method[1])})
+    pairs = captioned(settings.images) if settings.images else []
+    with open_run(out, overwrite=settings.overwrite, resume=settings.resume) as run:
+        found = {"reward": reward, "generator": generator, "guards": list(watched), "method_settings": vars(method[1])}
+        run.save_config(as_config(settings, **found))
+        teacher = load_generator(settings.teacher, settings.device, **loading) if settings.teacher else None
         job = TuningJob(
             generator=loaded,
             reward=scorer,
             reward_spec=reward,
             prompts=training,
-            test=testing[:eval_samples],
+            test=testing[: settings.eval_samples],
             config=config,
             method=method,
             critic=critic_of(saved, scorer, config.seed) if saved and method[0].needs_surrogate else None,
-            pictures=real_pictures(loaded, pairs, load_generator(teacher, device, **loading) if teacher else None)
-            if pairs
-            else None,
+            pictures=real_pictures(loaded, pairs, teacher) if pairs else None,
             guards=watched,
             trackers=trackers,
         )
-        result = run_finetune(run, job, resume=resume)
-    if as_json:
+        result = run_finetune(run, job, resume=settings.resume)
+    if settings.json:
         print_json(result)
     else:
         print_comparison(result)
@@ -107,14 +92,6 @@ def load_guards(specs: list[str] | None, reward: str) -> dict[str, Reward]:
     except MissingWeightsError as error:
         note(f"no guard {second}: {error}")
     return found
-
-
-def _named(settings: list[str]) -> dict[str, str]:
-    """NAME=VALUE texts as a dictionary."""
-    wrong = next((text for text in settings if "=" not in text), None)
-    if wrong is not None:
-        raise SpecError(f"--set {wrong}: write NAME=VALUE")
-    return dict(text.split("=", 1) for text in settings)
 
 
 def print_comparison(result: dict[str, Any]) -> None:
