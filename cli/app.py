@@ -11,9 +11,10 @@ import typer
 
 from cli.bench_app import bench_app
 from cli.config_app import config_app
+from cli.download_app import download_app
 from cli.failures import INTERRUPTED, USAGE_ERROR, interrupted, run_guarded
 from cli.help import Grouped, shown
-from cli.options import Device, Json, Out, Overwrite, Seed
+from cli.options import Device, Json, Out, Overwrite, Seed, WeightsFolder
 from cli.rewards_app import cache_app, rewards_app
 from cli.serve_app import serve_app
 from cli.surrogate_app import surrogate_app
@@ -49,6 +50,7 @@ def quickstart(
 
 app.add_typer(surrogate_app)
 app.add_typer(tuning_app)
+app.add_typer(download_app)
 app.add_typer(serve_app)
 app.add_typer(bench_app, name="bench")
 app.add_typer(rewards_app, name="rewards")
@@ -57,7 +59,7 @@ app.add_typer(config_app, name="config")
 
 
 @app.command(cls=Grouped, epilog=shown("lasro doctor --json"))
-def doctor(json: Json = False) -> None:
+def doctor(weights: WeightsFolder = None, json: Json = False) -> None:
     """Which rewards run on this machine, and what the others lack."""
     from cli.commands.rewards import doctor_command
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Annotated
 import typer
 
 from cli.settings import Config, Set
+from reward_zoo.errors import MissingWeightsError
+from reward_zoo.weights import FOLDER_VARIABLE
 
 
 def reward_names(incomplete: str) -> list[str]:
@@ -26,6 +29,21 @@ def generator_names(incomplete: str) -> list[str]:
     return [name for name in presets() if name.startswith(incomplete)]
 
 
+def use_weights(path: Path | None) -> Path | None:
+    """Callback of `--weights`: look there first, in this process and in those that it starts.
+
+    Raises:
+        MissingWeightsError: no such folder.
+    """
+    if path is not None:
+        if not path.is_dir():
+            raise MissingWeightsError(f"--weights {path}: no such folder; lasro download --to {path} makes one")
+        os.environ[FOLDER_VARIABLE] = str(path.absolute())
+    return path
+
+
+WEIGHTS_HELP = "Folder that lasro download filled, for machines without network."
+WeightsFolder = Annotated[Path | None, typer.Option("--weights", callback=use_weights, metavar="DIR", help=WEIGHTS_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
 Out = Annotated[Path, typer.Option(help="Run folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete what stands at --out first.")]
@@ -81,6 +99,7 @@ class RunSettings:
     resume: Annotated[bool, run_flag("--resume", help="Go on with the run at --out.")] = False
     config: Config = None
     set_: Set = None
+    weights: Annotated[Path | None, run_flag("--weights", callback=use_weights, metavar="DIR", help=WEIGHTS_HELP)] = None
     seed: Annotated[int, run_flag(help="Seed of everything that is drawn.")] = 0
     device: Annotated[str, run_flag(help="Where networks run: auto, cpu, cuda, cuda:1, mps.")] = "auto"
     json: Annotated[bool, run_flag("--json", help="Print one JSON value on stdout.")] = False

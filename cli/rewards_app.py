@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.help import Grouped, shown
-from cli.options import BatchSize, Json, PicturePrompt, Pictures
+from cli.options import BatchSize, Json, PicturePrompt, Pictures, WeightsFolder
 
 rewards_app = typer.Typer(help="List, explain and use rewards.", no_args_is_help=True, rich_markup_mode=None)
 cache_app = typer.Typer(help="Scores kept on disk.", no_args_is_help=True, rich_markup_mode=None)
@@ -23,6 +23,7 @@ def rewards_list(
     license_kind: Annotated[
         str | None, typer.Option("--license", help="permissive: no copyleft, no non-commercial part.")
     ] = None,
+    weights: WeightsFolder = None,
     json: Json = False,
 ) -> None:
     """All registered rewards."""
@@ -52,6 +53,7 @@ def rewards_score(
     out: Annotated[Path | None, typer.Option(help="Also write a table: .csv, .jsonl or .parquet.")] = None,
     batch_size: BatchSize = 16,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Remember scores, see lasro cache.")] = True,
+    weights: WeightsFolder = None,
     json: Json = False,
 ) -> int:
     """Score pictures; exit code 1 if some could not be scored."""
@@ -76,6 +78,7 @@ def rewards_calibrate(
     images: Annotated[list[Path], typer.Option(help="As for score; repeatable.")],
     prompt: PicturePrompt = None,
     batch_size: BatchSize = 16,
+    weights: WeightsFolder = None,
     json: Json = False,
 ) -> None:
     """Learn a reward's scale from your own pictures, for composites."""
@@ -91,6 +94,7 @@ def rewards_agreement(
         Path, typer.Option(help="CSV, JSONL or Parquet with columns better, worse (pictures) and, if needed, prompt.")
     ],
     batch_size: BatchSize = 16,
+    weights: WeightsFolder = None,
     json: Json = False,
 ) -> None:
     """How often a reward prefers what people preferred."""
@@ -100,7 +104,9 @@ def rewards_agreement(
 
 
 @rewards_app.command("check", cls=Grouped, epilog=shown("lasro rewards check my_rewards.py:left_dark"))
-def rewards_check(reward: Annotated[str, typer.Argument(help="Reward spec.")], json: Json = False) -> int:
+def rewards_check(
+    reward: Annotated[str, typer.Argument(help="Reward spec.")], weights: WeightsFolder = None, json: Json = False
+) -> int:
     """Does a reward keep what every reward promises? Exit code 1 if not."""
     from cli.commands.own_rewards import check_command
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.help import Grouped, shown
-from cli.options import Json
+from cli.options import Json, WeightsFolder
 from reward_zoo.serving.config import ServeConfig
 
 serve_app = typer.Typer(rich_markup_mode=None)
@@ -39,6 +39,7 @@ def serve(
     stop_timeout: Annotated[
         float, typer.Option(help="Seconds that stopping takes at most to finish what was accepted.")
     ] = ServeConfig.stop_timeout,
+    weights: WeightsFolder = None,
     json: Json = False,
 ) -> None:
     """Serve rewards over HTTP: anywhere else they are http://HOST:PORT/NAME. Logs are JSON lines on stderr."""

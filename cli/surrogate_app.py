@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.help import Grouped, shown
-from cli.options import Device, GeneratorName, Images, Json, Prompts, RewardSpec, RunSettings, Seed, reward_names
+from cli.options import Device, GeneratorName, Images, Json, Prompts, RewardSpec, RunSettings, Seed, WeightsFolder, reward_names
 from cli.settings import command
 from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
 
@@ -146,6 +146,7 @@ def evaluate(
     gradient_samples: Annotated[int, typer.Option(help="Latents that take a step along the gradient.")] = 128,
     seed: Seed = 0,
     device: Device = "auto",
+    weights: WeightsFolder = None,
     json: Json = False,
 ) -> None:
     """Can a surrogate be trusted? Its order, calibration and gradient against the true reward, on held-out prompts."""

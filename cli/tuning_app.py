@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.help import Grouped, shown
-from cli.options import Device, GeneratorName, Guard, Json, Overwrite, Prompts, RunSettings, reward_names
+from cli.options import Device, GeneratorName, Guard, Json, Overwrite, Prompts, RunSettings, WeightsFolder, reward_names
 from cli.settings import command
 from cli.trackers import PACKAGES as TRACKERS
 from finetune.config import FinetuneConfig
@@ -119,6 +119,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Folder of the merged pipeline.")] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload adapter or pipeline to OWNER/NAME on the hub.")] = None,
     overwrite: Overwrite = False,
+    weights: WeightsFolder = None,
     json: Json = False,
 ) -> None:
     """Merge a tuned adapter into a pipeline folder, or push it to the hub."""
@@ -141,6 +142,7 @@ def generate(
     best_of: Annotated[int, typer.Option(help="Keep the best of so many noises, by the surrogate.")] = 1,
     optimize_noise: Annotated[int, typer.Option(help="Climb the surrogate in the noise by so many steps.")] = 0,
     device: Device = "auto",
+    weights: WeightsFolder = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
 ) -> None:
     """Generate pictures, with or without an adapter."""

@@ -1,9 +1,9 @@
-"""Where a reward's weights are: given by the user, put by hand, or on the hub.
+"""Where weights are, of rewards, generators and surrogates: given by the user, put by hand, or on the hub.
 
 Looked for in this order:
-1. the option `weights=PATH` of a spec (a file or a folder);
-2. `$LASRO_WEIGHTS/ORG--NAME/FILE`, for machines without a network;
-3. the Hugging Face cache, then the hub itself (never with HF_HUB_OFFLINE=1).
+1. what the user gives: the option `weights=PATH` of a spec, a folder in place of a hub id;
+2. `$LASRO_WEIGHTS/ORG--NAME/FILE` (`--weights DIR`), for machines without a network; `lasro download` fills such a folder;
+3. the Hugging Face cache, then the hub itself, or the mirror that HF_ENDPOINT names (never with HF_HUB_OFFLINE=1).
 """
 
 from __future__ import annotations
@@ -40,12 +40,8 @@ def weight_file(repo: str, file: str, *, reward: str, given: str | None = None, 
         if not path.is_file():
             raise MissingWeightsError(f"{reward}: {option}={given}: no file {path}; give {file} of {repo}, or its folder")
         return path
-    if (placed := _placed(repo, file)) is not None:
-        return placed
-    from huggingface_hub import hf_hub_download
-
     try:
-        return Path(hf_hub_download(repo, file))
+        return hub_file(repo, file)
     except Exception as error:
         raise _missing(reward, repo, file, error, option=option) from error
 
@@ -61,14 +57,34 @@ def weight_folder(repo: str, *, reward: str, given: str | None = None, patterns:
         if not (path / "config.json").is_file():
             raise MissingWeightsError(f"{reward}: weights={given}: no model folder there (config.json is missing)")
         return path
-    if (placed := _placed(repo, "config.json")) is not None:
-        return placed.parent
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(repo, allow_patterns=list(patterns) or None))
+        return hub_folder(repo, patterns=patterns)
     except Exception as error:
         raise _missing(reward, repo, "", error) from error
+
+
+def hub_file(repo: str, file: str) -> Path:
+    """A file of a hub repository: put by hand, kept in the cache, or fetched; whatever the hub's library raises."""
+    if (placed := _placed(repo, file)) is not None:
+        return placed
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo, file))
+
+
+def hub_folder(repo: str, *, known_by: str = "config.json", patterns: tuple[str, ...] = ()) -> Path:
+    """The same for the files of a repository that match; put by hand where its file `known_by` is."""
+    if (placed := placed_folder(repo, known_by)) is not None:
+        return placed
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repo, allow_patterns=list(patterns) or None))
+
+
+def placed_folder(repo: str, known_by: str = "config.json") -> Path | None:
+    """The folder of a repository that was put by hand, if its file `known_by` is there."""
+    placed = _placed(repo, known_by)
+    return Path(str(placed).removesuffix(known_by)) if placed else None
 
 
 def is_local(source: str, file: str) -> bool:
@@ -98,14 +114,21 @@ def address_file(address: str, *, reward: str, given: str | None = None, option:
         return placed
     path = _torch_hub_path(address)
     if not path.is_file():
-        import torch
-
         try:
+            if is_offline():
+                raise ConnectionError("HF_HUB_OFFLINE is set")
+            import torch
+
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(address, str(path), progress=False)
         except Exception as error:
             raise _missing(reward, "", name, error, source=address, option=option) from error
     return path
+
+
+def is_offline() -> bool:
+    """Whether the person forbids the network, as the hub's library reads it."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _torch_hub_path(address: str) -> Path:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reward_zoo.errors import first_line
+from reward_zoo.weights import hub_folder
 from surrogate.backbones.build import rebuild
 from surrogate.backbones.tuning import add_lora, lora_rank_of
 from surrogate.building import head_from
@@ -127,10 +128,8 @@ def load_surrogate(source: str | Path) -> SavedSurrogate:
 
 
 def _download(repo_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(repo_id, allow_patterns=list(FILES)))
+        return hub_folder(repo_id, patterns=FILES)
     except Exception as error:
         reason = first_line(error)
         raise SurrogateFolderError(

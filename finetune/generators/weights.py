@@ -15,13 +15,13 @@ import transformers
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 
 from finetune.errors import GeneratorError
+from finetune.generators.needs import HALF, LORA_FILE, split_place
 from finetune.generators.preset import Preset
 from reward_zoo.errors import first_line
+from reward_zoo.weights import hub_file, placed_folder
 from surrogate.backbones.checkpoints import empty_unet
 
 ENCODERS = ("text_encoder", "text_encoder_2")
-LORA_FILE = "pytorch_lora_weights.safetensors"
-HALF = "fp16"  # what published half-precision files are called
 
 
 def pipeline_folder(preset: Preset) -> Path:
@@ -37,6 +37,8 @@ def pipeline_folder(preset: Preset) -> Path:
         if not (folder / "model_index.json").is_file():
             raise GeneratorError(f"generator {preset.name}: {folder} has no model_index.json; give a diffusers pipeline folder")
         return folder
+    if (placed := placed_folder(preset.source, "model_index.json")) is not None:
+        return placed
     replaced: dict[str, Any] = {part: None for part in ("unet", "vae") if getattr(preset, part)}
     try:
         return Path(_in_half(lambda variant: StableDiffusionXLPipeline.download(preset.source, variant=variant, **replaced)))
@@ -134,7 +136,7 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
 
 def _load_vae(preset: Preset) -> AutoencoderKL:
     try:
-        return _pretrained(AutoencoderKL, preset.vae, torch.float32)
+        return _pretrained(AutoencoderKL, _fetched(preset, "vae"), torch.float32)
     except Exception as error:
         raise _cannot(preset, "vae", "give a folder or hub id with a config.json", error) from error
 
@@ -158,14 +160,13 @@ def _fuse(pipeline: StableDiffusionXLPipeline, preset: Preset) -> None:
 def _fetched(preset: Preset, field: str) -> str:
     """A path that is here, or a hub id; a file named within a hub id (owner/name/file) is fetched."""
     place = getattr(preset, field)
-    owner, _, rest = place.partition("/")
-    name, _, file = rest.partition("/")
-    if Path(place).exists() or not (owner and file):
+    repo, file = split_place(place)
+    if Path(place).exists() or repo is None:
         return place
-    from huggingface_hub import hf_hub_download
-
+    if file is None:
+        return str(placed_folder(repo) or placed_folder(repo, LORA_FILE) or place)
     try:
-        return hf_hub_download(f"{owner}/{name}", file)
+        return str(hub_file(repo, file))
     except Exception as error:
         raise _cannot(preset, field, "check the path, or the network and the hub id", error) from error
 

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from torch import nn
 
 from reward_zoo.errors import first_line
+from reward_zoo.weights import hub_folder
 from surrogate.backbones.sdxl import UP_PATH, Depth, strip_up_path
 from surrogate.errors import BackboneError
 
@@ -132,9 +133,7 @@ def _shards(folder: Path) -> dict[str, Path]:
 
 
 def _download(source: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(source, allow_patterns=["unet/*.json", "unet/*.safetensors"]))
+    return hub_folder(source, known_by="unet/config.json", patterns=("unet/*.json", "unet/*.safetensors"))
 
 
 # The UNet of stabilityai/stable-diffusion-xl-base-1.0, as its config.json has it.
