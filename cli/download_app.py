@@ -15,7 +15,7 @@ download_app = typer.Typer(rich_markup_mode=None)
 
 @download_app.command(
     cls=Grouped,
-    epilog=shown("lasro download --reward clip_score --generator sdxl-turbo --to weights  # then: --weights weights"),
+    epilog=shown("lasro download --reward clip_score --generator sdxl-turbo --to weights"),
 )
 def download(
     to: Annotated[Path, typer.Option(help="Folder to fill; what is there is not fetched again.")],
