@@ -13,6 +13,7 @@ from cli.bench_app import bench_app
 from cli.config_app import config_app
 from cli.download_app import download_app
 from cli.failures import INTERRUPTED, USAGE_ERROR, interrupted, run_guarded
+from cli.generate_app import generate_app
 from cli.help import Grouped, shown
 from cli.options import Device, Json, Out, Overwrite, Seed, WeightsFolder
 from cli.rewards_app import cache_app, rewards_app
@@ -50,6 +51,7 @@ def quickstart(
 
 app.add_typer(surrogate_app)
 app.add_typer(tuning_app)
+app.add_typer(generate_app)
 app.add_typer(download_app)
 app.add_typer(serve_app)
 app.add_typer(bench_app, name="bench")

@@ -66,7 +66,7 @@ def take_config(context: typer.Context, path: Path | None) -> Path | None:
     if not isinstance(own, dict):
         raise SpecError(f"--config {path}: {OWN_SETTINGS}: must be a mapping of names to values")
     for key, value in held.items():
-        _offer(context, str(key), value, f"--config {path}")
+        offer(context, str(key), value, f"--config {path}")
     if own:
         texts = [f"{key}={value}" for key, value in own.items() if value is not None]
         context.default_map = {**(context.default_map or {}), "set_": texts}
@@ -93,9 +93,9 @@ def take_set(context: typer.Context, texts: list[str] | None) -> list[str]:
         elif getattr(find(context, key), "multiple", False):
             several.setdefault(key, []).append(value)
         else:
-            _offer(context, key, value, f"--set {text}")
+            offer(context, key, value, f"--set {text}")
     for key, values in several.items():
-        _offer(context, key, values, f"--set {key}")
+        offer(context, key, values, f"--set {key}")
     return left if texts == from_file else [*from_file, *left]
 
 
@@ -119,7 +119,7 @@ def _settable(context: typer.Context) -> dict[str, Any]:
     return named
 
 
-def _offer(context: typer.Context, key: str, value: Any, origin: str) -> None:  # noqa: ANN401 - whatever YAML held
+def offer(context: typer.Context, key: str, value: Any, origin: str) -> None:  # noqa: ANN401 - whatever YAML held
     """Make a value the default of this call.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`lasro finetune`, `export` and `generate`: their flags."""
+"""`lasro finetune` and `export`: their flags."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.help import Grouped, shown
-from cli.options import Device, GeneratorName, Guard, Json, Overwrite, Prompts, RunSettings, WeightsFolder, reward_names
+from cli.options import Guard, Json, Overwrite, Prompts, RunSettings, WeightsFolder, reward_names
 from cli.settings import command
 from cli.trackers import PACKAGES as TRACKERS
 from finetune.config import FinetuneConfig
@@ -126,38 +126,3 @@ def export(
     from cli.commands.export import export as command
 
     command(run=run, generator=generator, merge=merge, out=out, push_to_hub=push_to_hub, overwrite=overwrite, as_json=json)
-
-
-@tuning_app.command(
-    cls=Grouped, epilog=shown("lasro generate --prompt 'a red sign that says \"OPEN\" in white' --out open.png")
-)
-def generate(
-    prompt: Annotated[list[str], typer.Option(help="What to paint; repeatable.")],
-    out: Annotated[Path, typer.Option(help="PNG file; several pictures become a grid.")],
-    generator: GeneratorName = "tiny-signs",
-    adapter: Annotated[Path | None, typer.Option(help="Adapter folder that lasro finetune wrote.")] = None,
-    num_inference_steps: Annotated[int | None, typer.Option(help="Network calls an image.  [default: the preset's]")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed; repeatable, one picture each.  [default: 0]")] = None,
-    surrogate: Annotated[Path | None, typer.Option(help="Surrogate folder, for the two options below.")] = None,
-    best_of: Annotated[int, typer.Option(help="Keep the best of so many noises, by the surrogate.")] = 1,
-    optimize_noise: Annotated[int, typer.Option(help="Climb the surrogate in the noise by so many steps.")] = 0,
-    device: Device = "auto",
-    weights: WeightsFolder = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file at --out.")] = False,
-) -> None:
-    """Generate pictures, with or without an adapter."""
-    from cli.commands.generate import generate as run
-
-    run(
-        prompts=prompt,
-        out=out,
-        generator=generator,
-        adapter=adapter,
-        num_inference_steps=num_inference_steps,
-        seeds=seed or [0],
-        surrogate=surrogate,
-        best_of=best_of,
-        optimize_noise=optimize_noise,
-        device=device,
-        overwrite=overwrite,
-    )

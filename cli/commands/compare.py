@@ -1,0 +1,69 @@
+"""`lasro compare`: ask, write down, sum up."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from cli.compare.pairs import Pair, find_pairs, two_folders
+from cli.compare.votes import Votes, summarise
+from cli.output import note, print_json, print_lines
+from reward_zoo.errors import SpecError
+
+
+def compare(
+    folders: list[Path],
+    *,
+    votes: Path,
+    voter: str,
+    seed: int,
+    max_pairs: int | None,
+    port: int,
+    browser: bool,
+    summary: bool,
+    as_json: bool,
+) -> None:
+    """Serve the page until every pair is answered, then print what the votes say."""
+    if max_pairs is not None and max_pairs < 1:
+        raise SpecError(f"--max-pairs {max_pairs}: must be at least 1")
+    a, b = two_folders(folders)
+    held = Votes(votes, a, b)
+    if not summary:
+        _ask(find_pairs(a, b, seed=seed, voter=voter, max_pairs=max_pairs), held, voter, port, browser)
+    result = {**summarise(held.held), "folders": {"a": str(a), "b": str(b)}, "file": str(votes)}
+    print_json(result) if as_json else print_lines(_in_words(result))
+
+
+def _ask(pairs: list[Pair], held: Votes, voter: str, port: int, browser: bool) -> None:
+    from cli.compare.server import VotingServer
+
+    try:
+        server = VotingServer(pairs, held, voter, port=port)
+    except OSError as error:
+        raise SpecError(f"--port {port}: cannot listen there ({error.strerror}); give another, or 0") from error
+    with server:
+        left = len(pairs) - len(held.done(voter) & {pair.name for pair in pairs})
+        if not left:
+            note(f"{voter} has answered all {len(pairs)} pairs")
+            return
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        note(f"{left} of {len(pairs)} pairs to answer: {server.address}")
+        note("keys: 1 left, 2 right, 0 neither; Ctrl-C to leave, votes are kept")
+        if browser:
+            webbrowser.open(server.address)
+        while not server.finished.wait(0.2):  # in small waits, so that Ctrl-C is heard everywhere
+            pass
+        server.shutdown()
+
+
+def _in_words(result: dict[str, Any]) -> list[str]:
+    a, b = result["folders"]["a"], result["folders"]["b"]
+    lines = [f"A: {a}", f"B: {b}", f"{result['votes']} votes: A {result['a']}, B {result['b']}, neither {result['tie']}"]
+    if result["b_preferred"] is None:
+        return [*lines, "no decided vote yet"]
+    low, high = result["ci95"]
+    told = "B is better" if low > 0.5 else "A is better" if high < 0.5 else "no difference shown"
+    share = f"B preferred in {result['b_preferred']:.0%} of the decided votes (95 % interval {low:.0%} to {high:.0%})"
+    return [*lines, f"{share}: {told}"]
