@@ -42,6 +42,20 @@ def rewards_info(name: Annotated[str, typer.Argument(help="A reward's name.")], 
 
 
 @rewards_app.command(
+    "prepare",
+    cls=Grouped,
+    epilog=shown("lasro rewards prepare image_reward_original isolated:my_rewards.py:left_dark"),
+)
+def rewards_prepare(
+    reward: Annotated[list[str], typer.Argument(help="Reward spec; several are taken.")], json: Json = False
+) -> None:
+    """Build the environments of rewards that run in one of their own, before they are asked."""
+    from cli.commands.rewards import prepare_command
+
+    prepare_command(reward, as_json=json)
+
+
+@rewards_app.command(
     "score", cls=Grouped, epilog=shown("lasro rewards score pictures/ --reward ocr --reward aesthetic --out scores.csv")
 )
 def rewards_score(

@@ -21,10 +21,11 @@ from reward_zoo.calibration import cache_folder
 from reward_zoo.composite import Composite
 from reward_zoo.errors import CacheError
 from reward_zoo.function import FunctionReward
+from reward_zoo.isolation.reward import Isolated
 from reward_zoo.loading import absolute_spec, load
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.scores import Scores
-from reward_zoo.spec import NamedSpec, RemoteSpec, parse_spec
+from reward_zoo.spec import IsolatedSpec, NamedSpec, ObjectSpec, RemoteSpec, parse_spec
 
 LOCK_SECONDS = 60.0  # how long a process waits for another's write
 SCHEMA = "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, reward TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID"
@@ -160,15 +161,24 @@ class CachedReward(Reward):
 
 def identity(reward: Reward, spec: str) -> str:
     """Text that changes whenever the reward's scores might."""
-    code = reward.function if isinstance(reward, FunctionReward) else type(reward)
-    own = None if (code.__module__ or "").startswith("reward_zoo.") else inspect.getsourcefile(code)
-    source = hashlib.blake2b(Path(own).read_bytes()).hexdigest() if own else ""
     parsed = parse_spec(spec)
+    parsed = parse_spec(parsed.spec) if isinstance(parsed, IsolatedSpec) else parsed
+    own = _own_code(reward, parsed)
+    source = hashlib.blake2b(Path(own).read_bytes()).hexdigest() if own else ""
     given = [*parsed.options.values(), parsed.argument] if isinstance(parsed, NamedSpec) else []
     paths = [Path(text).expanduser() for value in given for text in (value, value.rpartition(":")[0]) if text]
     files = [file for path in paths if path.exists() for file in _files(path)]
     stamps = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    return json.dumps([absolute_spec(spec), reward.card.name, reward.card.version, source, stamps])
+    card = reward.card
+    return json.dumps([absolute_spec(spec), card.name, card.version, card.requirements, card.python, source, stamps])
+
+
+def _own_code(reward: Reward, parsed: Any) -> str | None:  # noqa: ANN401 - what `parse_spec` gives
+    """The file of a reward that is not lasro's."""
+    if isinstance(reward, Isolated):
+        return parsed.where if isinstance(parsed, ObjectSpec) and parsed.where.endswith(".py") else None
+    code = reward.function if isinstance(reward, FunctionReward) else type(reward)
+    return None if (code.__module__ or "").startswith("reward_zoo.") else inspect.getsourcefile(code)
 
 
 def _files(path: Path) -> list[Path]:

@@ -51,6 +51,8 @@ class RewardCard:
     weights: tuple[Weights, ...] = ()
     requires: tuple[str, ...] = ()  # import names beyond lasro's core dependencies
     extra: str = ""  # the extra that installs them: pip install "lasro[EXTRA]"
+    requirements: tuple[str, ...] = ()  # of an environment of its own, as pip writes them; it then runs there, never in process
+    python: str = ""  # the Python of that environment, if not the one that asks: "3.11"
     perceives: str = ""  # what the reward reads off an image, if anything
     version: str = "1"
     components: tuple[str, ...] = ()  # named parts its scores carry
@@ -74,6 +76,11 @@ class RewardCard:
     def offline(self) -> bool:
         """Whether it runs without ever fetching a file."""
         return all(weights.optional or weights.in_package for weights in self.weights)
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it runs in an environment of its own."""
+        return bool(self.requirements or self.python)
 
     @property
     def permissive(self) -> bool:

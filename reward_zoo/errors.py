@@ -11,7 +11,8 @@ LasroError                  base of everything lasro raises on purpose; the CLI 
 │   ├── RewardFailedError   the reward raised, or returned something that is not one number an image
 │   │   └── NoAnswerError   no server that serves the reward answers
 │   ├── ProtocolError       a server or client does not speak lasro's protocol
-│   └── ServingError        a reward server cannot be started as asked
+│   ├── ServingError        a reward server cannot be started as asked
+│   └── BuildError          a reward's own environment cannot be built
 ├── TableError              a table of pictures or prompts cannot be read, or lacks a column
 ├── CacheError              the score cache cannot be read or written
 └── (surrogate/errors.py and finetune/errors.py add their own branches)
@@ -69,6 +70,10 @@ class ProtocolError(RewardError):
 
 class ServingError(RewardError):
     """A reward server cannot be started as asked."""
+
+
+class BuildError(RewardError):
+    """A reward's own environment cannot be built."""
 
 
 class TableError(LasroError):

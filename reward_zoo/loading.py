@@ -5,14 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from reward_zoo.composite import AGGREGATIONS, Composite, Member
 from reward_zoo.errors import SpecError
+from reward_zoo.isolation.environment import Environment
+from reward_zoo.isolation.reward import Isolated
+from reward_zoo.isolation.script import environment_of_file
 from reward_zoo.options import typed_options
-from reward_zoo.registry import find_factory, reward_factory
+from reward_zoo.registry import card_of, find_factory, reward_factory
 from reward_zoo.reward import Reward
 from reward_zoo.serving.client import Remote
-from reward_zoo.spec import NamedSpec, ObjectSpec, RemoteSpec, parse_composite, parse_spec
+from reward_zoo.spec import ISOLATED, IsolatedSpec, NamedSpec, ObjectSpec, RemoteSpec, parse_composite, parse_spec
 from reward_zoo.user_code import load_attribute
 
 
@@ -23,6 +27,8 @@ def load(spec: str | Reward) -> Reward:
         UnknownRewardError: no reward of that name.
         SpecError: the spec or an option is wrong, or the user's file cannot be imported.
         MissingWeightsError: a package or weight file is not on this machine.
+        BuildError: the environment of its own that it asks for cannot be built.
+        NoAnswerError: no server answers, or the reward's own process ended.
     """
     if isinstance(spec, Reward):
         return spec
@@ -32,13 +38,70 @@ def load(spec: str | Reward) -> Reward:
     parsed = parse_spec(spec)
     if isinstance(parsed, RemoteSpec):
         return Remote(*parsed.urls)
+    if isinstance(parsed, IsolatedSpec):
+        return _isolated(parsed.spec, environment_of(spec))
+    target = _target(parsed)
+    environment = _named_on_the_card(parsed, target)
+    return _isolated(spec.strip(), environment) if environment.separate else _built(parsed, target)
+
+
+def load_here(spec: str) -> Reward:
+    """`load` in this very process, also if the reward asks for an environment of its own: this is it.
+
+    Raises:
+        RewardError: as `load`.
+    """
+    parsed = parse_spec(spec)
+    return _built(parsed, _target(parsed))
+
+
+def environment_of(spec: str) -> Environment:
+    """The environment that a reward runs in: the one its card names, or, of `isolated:FILE.py:NAME`, the file's script block.
+
+    Where nothing is named, it is this process's own.
+
+    Raises:
+        RewardError: as `load`.
+    """
+    parsed = parse_spec(spec)
+    asked = isinstance(parsed, IsolatedSpec)
+    parsed = parse_spec(parsed.spec) if asked else parsed
+    if isinstance(parsed, RemoteSpec):
+        return Environment()
+    if asked and isinstance(parsed, ObjectSpec):
+        return environment_of_file(Path(parsed.where)) if parsed.where.endswith(".py") else Environment()
+    return _named_on_the_card(parsed, _target(parsed))
+
+
+def _target(parsed: NamedSpec | ObjectSpec) -> Any:  # noqa: ANN401 - a factory, or whatever the user wrote
     if isinstance(parsed, ObjectSpec):
-        target = load_attribute(parsed.where, parsed.attribute)
+        return load_attribute(parsed.where, parsed.attribute)
+    return find_factory(parsed.name)
+
+
+def _named_on_the_card(parsed: NamedSpec | ObjectSpec, target: Any) -> Environment:  # noqa: ANN401
+    card = getattr(target, "card", None) if isinstance(parsed, ObjectSpec) else card_of(parsed.name)
+    return Environment(card.requirements, card.python) if card is not None else Environment()
+
+
+def _built(parsed: NamedSpec | ObjectSpec, target: Any) -> Reward:  # noqa: ANN401
+    if isinstance(parsed, ObjectSpec):
         return target if isinstance(target, Reward) else reward_factory(target, name=parsed.attribute)()
-    factory = find_factory(parsed.name)
+    return target(**_typed(parsed, target))
+
+
+def _isolated(spec: str, environment: Environment) -> Reward:
+    parsed = parse_spec(spec)
+    if isinstance(parsed, NamedSpec):
+        _typed(parsed, find_factory(parsed.name))  # a mistake costs no process
+    return Isolated(absolute_spec(spec), environment, f"{ISOLATED}{spec}")
+
+
+def _typed(parsed: NamedSpec, factory: Callable[..., Reward]) -> dict[str, Any]:
+    """The options as the factory takes them."""
     if written := getattr(factory, "written", ""):
         raise SpecError(f"{parsed.name}: is written {written}")
-    return factory(**typed_options(factory, _options(parsed, factory), f"reward {parsed.name}"))
+    return typed_options(factory, _options(parsed, factory), f"reward {parsed.name}")
 
 
 def _options(parsed: NamedSpec, factory: Callable[..., Reward]) -> dict[str, str]:
@@ -61,6 +124,8 @@ def absolute_spec(spec: str) -> str:
         members = "+".join(f"{weight:g}*{absolute_spec(part)}" for weight, part in several.members)
         return f"{several.aggregation}({members})"
     parsed = parse_spec(spec)
+    if isinstance(parsed, IsolatedSpec):
+        return ISOLATED + absolute_spec(parsed.spec)
     if isinstance(parsed, ObjectSpec) and parsed.where.endswith(".py"):
         return _absolute(f"{parsed.where}:{parsed.attribute}")
     for value in parsed.options.values() if isinstance(parsed, NamedSpec) else ():

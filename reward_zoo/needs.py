@@ -8,7 +8,7 @@ from reward_zoo.card import RewardCard, Weights
 from reward_zoo.composite import AGGREGATIONS
 from reward_zoo.errors import SpecError
 from reward_zoo.registry import card_of, find_factory
-from reward_zoo.spec import NamedSpec, parse_composite, parse_spec
+from reward_zoo.spec import IsolatedSpec, NamedSpec, parse_composite, parse_spec
 from reward_zoo.weights import is_local
 
 TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")  # configurations and tokenizers: small, and seldom all known by name
@@ -45,6 +45,8 @@ def needs_of(spec: str) -> list[Need]:
     if (several := parse_composite(spec, AGGREGATIONS)) is not None:
         return list(dict.fromkeys(need for _, part in several.members for need in needs_of(part)))
     parsed = parse_spec(spec)
+    if isinstance(parsed, IsolatedSpec):
+        return needs_of(parsed.spec)
     if not isinstance(parsed, NamedSpec):
         return []  # a function of the user's own, or another machine's affair
     factory = find_factory(parsed.name)

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from typing import Literal
 
 from reward_zoo.card import RewardCard, Weights
+from reward_zoo.isolation.environment import Environment, find_uv
 from reward_zoo.weights import is_local
 
-State = Literal["ready", "missing package", "missing weights"]
+State = Literal["ready", "missing package", "missing environment", "missing weights"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ def readiness(card: RewardCard) -> Readiness:
     if absent:
         remedy = f'pip install "lasro[{card.extra}]"' if card.extra else f"pip install {' '.join(absent)}"
         return Readiness(card.name, "missing package", (f"{', '.join(absent)}: {remedy}",))
+    environment = Environment(card.requirements, card.python)
+    if not environment.is_built:
+        uv = "" if find_uv() else "pip install uv; "
+        remedy = f"built on first use, or now by {uv}lasro rewards prepare {card.name}"
+        return Readiness(card.name, "missing environment", (f"{', '.join(card.requirements)}: {remedy}",))
     missing = [weights for weights in card.weights if not weights.optional and not _present(weights)]
     if missing:
         return Readiness(card.name, "missing weights", tuple(map(_remedy, missing)))

@@ -4,6 +4,7 @@ ocr                             a registered name
 ocr:engine=easyocr,mode=exact   with options
 timm:resnet50?class=tabby       with an argument, then options
 http://host:8000/ocr            on a server; several that share the work by commas; unix:SOCKET/ocr on this machine
+isolated:hpsv2                  in a process of its own, and in the environment it asks for; isolated:my/rewards.py:left_half
 my/rewards.py:left_half         a function or class in a file
 my_package.rewards:left_half    the same in an importable module
 0.7*ocr+0.3*brightness          several, combined; see composite.py
@@ -21,6 +22,7 @@ from reward_zoo.errors import SpecError
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _OPTIONS = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*=")
 _WEIGHT = re.compile(r"\s*-?[\d.]+\s*\*")
+ISOLATED = "isolated:"
 REMOTE = ("http://", "https://", "unix:")
 _REMOTE = re.compile(r"(https?://[^/\s]+(/[^\s]*)?|unix:[^\s]+)/[\w.-]+/?")
 
@@ -39,6 +41,13 @@ class RemoteSpec:
     """A reward on one server, or on several that share the work."""
 
     urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IsolatedSpec:
+    """A reward in a process of its own: its spec."""
+
+    spec: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ def parse_composite(text: str, aggregations: Iterable[str]) -> CompositeSpec | N
     return CompositeSpec(aggregation, tuple(members))
 
 
-def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec:
+def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec | IsolatedSpec:
     """Take a spec apart.
 
     Raises:
@@ -98,12 +107,20 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec:
     NamedSpec(name='ocr', options={'mode': 'exact'}, argument='')
     >>> parse_spec("my/file.py:dark")
     ObjectSpec(where='my/file.py', attribute='dark')
+    >>> parse_spec("isolated:ocr:mode=exact")
+    IsolatedSpec(spec='ocr:mode=exact')
     >>> parse_spec("timm:resnet50?class=tabby")
     NamedSpec(name='timm', options={'class': 'tabby'}, argument='resnet50')
     """
     text = text.strip()
     if text.startswith(REMOTE):
         return RemoteSpec(tuple(_remote(part.strip(), text) for part in text.split(",")))
+    if text.startswith(ISOLATED):
+        inner = text.removeprefix(ISOLATED).strip()
+        if inner.startswith((*REMOTE, ISOLATED)):
+            raise SpecError(f"reward {text!r}: {inner!r} is in a process of its own already; leave out {ISOLATED!r}")
+        parse_spec(inner)
+        return IsolatedSpec(inner)
     in_file = ".py:" in text and not _OPTIONS.match(text)  # an option's value may name a file, too
     head, colon, tail = text.rpartition(":") if in_file else text.partition(":")
     if not colon:

@@ -34,8 +34,15 @@ def _import_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise SpecError(f"reward file {path}: importing it raised {type(error).__name__}: {error}") from error
+        remedy = _remedy(path) if isinstance(error, ImportError) else ""
+        raise SpecError(f"reward file {path}: importing it raised {type(error).__name__}: {error}{remedy}") from error
     return module
+
+
+def _remedy(path: Path) -> str:
+    if "# /// script" not in path.read_text(encoding="utf-8", errors="replace"):
+        return ""
+    return f"; it names packages of its own: write isolated:{path}:NAME, or install them here"
 
 
 def _import_module(name: str) -> ModuleType:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import reward_zoo
 from cli.output import note, print_json, print_table
 from reward_zoo.errors import SpecError
+from reward_zoo.loading import environment_of
 from reward_zoo.readiness import readiness
 from reward_zoo.registry import card_of
 
@@ -27,7 +28,9 @@ def list_command(*, filters: dict[str, bool], license_kind: str | None, as_json:
     if as_json:
         print_json([card.as_dict() for card in cards])
         return
-    rows = [(card.name, "yes" if card.differentiable else "no", ", ".join(card.needs) or "-", card.summary) for card in cards]
+    needs = [", ".join([*card.needs, *(["own environment"] if card.isolated else [])]) or "-" for card in cards]
+    gradient = ["yes" if card.differentiable else "no" for card in cards]
+    rows = [(card.name, *facts, card.summary) for card, *facts in zip(cards, gradient, needs, strict=True)]
     print_table(("name", "gradient", "needs", "what it rewards"), rows)
 
 
@@ -43,6 +46,19 @@ def doctor_command(*, as_json: bool) -> None:
         rows += [(item.name, item.state, first), *(("", "", remedy) for remedy in more)]
     print_table(("reward", "state", "what to do"), rows)
     note(f"{sum(item.state == 'ready' for item in found)} of {len(found)} rewards are ready on this machine")
+
+
+def prepare_command(specs: list[str], *, as_json: bool) -> None:
+    """Build the environments that rewards run in, and print where they are."""
+    rows = []
+    for spec in specs:
+        environment = environment_of(spec)
+        environment.build(spec)
+        rows.append({"reward": spec, "environment": str(environment.folder) if environment.separate else None})
+    if as_json:
+        print_json(rows)
+        return
+    print_table(("reward", "environment"), [(row["reward"], row["environment"] or "this one") for row in rows])
 
 
 def info_command(name: str, *, as_json: bool) -> None:

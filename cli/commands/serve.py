@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import reward_zoo
 from cli.output import note, print_json
 from reward_zoo.errors import ServingError
 from reward_zoo.reward import Reward
-from reward_zoo.serving.config import ServeConfig
+from reward_zoo.serving.config import ServeConfig, check_packages
 
-PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 _NAMED = re.compile(r"([A-Za-z_][\w.-]*)=(.+)", re.DOTALL)
 
 
@@ -30,9 +28,7 @@ def serve(
     as_json: bool,
 ) -> None:
     """Serve until a signal."""
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ServingError(f'lasro serve needs {", ".join(missing)}: pip install "lasro[serve]"')
+    check_packages("lasro serve")
     token = _token(token_from, token_file)
     from reward_zoo.serving.running import address_of, beyond_this_machine, listen, listen_unix, log_to_stderr, run
     from reward_zoo.serving.server import create_app

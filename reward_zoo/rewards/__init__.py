@@ -22,6 +22,8 @@ BUILTIN = {
     "hpsv2": "reward_zoo.rewards.preference:HpsV2",
     "hpsv3": "reward_zoo.rewards.hpsv3:HpsV3",
     "image_reward": "reward_zoo.rewards.blip:ImageReward",
+    "image_reward_original": "reward_zoo.rewards.originals:ImageRewardOriginal",
+    "isolated": "reward_zoo.isolation.reward:Isolated",
     "jpeg_compressibility": "reward_zoo.rewards.compressibility:JpegCompressibility",
     "jpeg_incompressibility": "reward_zoo.rewards.compressibility:JpegIncompressibility",
     "lpips_similarity": "reward_zoo.rewards.similarity:LpipsSimilarity",

@@ -44,13 +44,17 @@ class Remote(Reward):
     )
 
     def __init__(self, *urls: str, token: str | None = None) -> None:
-        self.endpoints = [Endpoint(url, token) for url in urls]
+        self._ask_at([Endpoint(url, token) for url in urls])
+
+    def _ask_at(self, endpoints: Sequence[Endpoint]) -> None:
+        self.endpoints = endpoints
         self._turn = itertools.count()
         cards = self._cards()
         if any(card != cards[0] for card in cards):
             names = ", ".join(sorted({f"{card.name} (version {card.version})" for card in cards}))
-            raise ProtocolError(f"{','.join(urls)}: these servers do not serve the same reward: {names}; their cards differ")
-        self.card = replace(cards[0], differentiable=False, weights=(), requires=(), extra="")
+            shown = ",".join(f"{endpoint.shown}/{endpoint.name}" for endpoint in endpoints)
+            raise ProtocolError(f"{shown}: these servers do not serve the same reward: {names}; their cards differ")
+        self.card = replace(cards[0], differentiable=False, weights=(), requires=(), extra="", requirements=(), python="")
 
     def score(self, inputs: RewardInputs) -> Scores:
         """What the servers say; an item they could not score is NaN."""
@@ -116,7 +120,7 @@ def ask_any(endpoints: Sequence[Endpoint], ask: Any, path: str, turn: int = 0) -
             try:
                 return ask(endpoint)
             except Away as away:
-                reasons[endpoint.base + path] = str(away)
+                reasons[endpoint.shown + path] = str(away)
                 waits += [] if away.after is None else [away.after]
         tries += not waits
         pause = (min(waits) if waits else FIRST_WAIT * 2 ** (tries - 1)) * (0.5 + random.random())  # noqa: S311 - jitter
@@ -133,7 +137,7 @@ def _card(endpoint: Endpoint) -> RewardCard:
     try:
         cards = {card["name"]: card for card in json.loads(body) if isinstance(card["name"], str)}
     except (ValueError, TypeError, KeyError) as error:
-        raise ProtocolError(f"{endpoint.base}/rewards: no list of cards; is that a lasro server?") from error
+        raise ProtocolError(f"{endpoint.shown}/rewards: no list of cards; is that a lasro server?") from error
     if endpoint.name not in cards:
-        raise UnknownRewardError(f"{endpoint.base} serves no reward {endpoint.name!r}; {did_you_mean(endpoint.name, cards)}")
+        raise UnknownRewardError(f"{endpoint.shown} serves no reward {endpoint.name!r}; {did_you_mean(endpoint.name, cards)}")
     return decode_card(cards[endpoint.name])

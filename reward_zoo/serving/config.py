@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 
 from reward_zoo.errors import ServingError
+
+PACKAGES = ("fastapi", "uvicorn", "prometheus_client")  # that a server needs and a client does not
+
+
+def check_packages(who: str) -> None:
+    """That a server can run in this environment.
+
+    Raises:
+        ServingError: packages are missing.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ServingError(f'{who} needs {", ".join(missing)}: pip install "lasro[serve]"')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,13 +45,19 @@ class Away(Exception):
 class Endpoint:
     """A server's `http://HOST:PORT` or `unix:SOCKET`, and the reward's `name` there. Safe for threads and forks.
 
-    Loopback addresses are never asked through a proxy.
+    Loopback addresses are never asked through a proxy. Messages call it `shown`, else by its address.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, *, shown: str = "") -> None:
         self.base, _, self.name = url.rstrip("/").rpartition("/")
+        self._shown = shown
         self.token, self.in_flight, self.rested = token, 0, 0.0
         self._lock, self._http, self._owner = threading.Lock(), None, 0
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return self._shown or self.base
 
     @property
     def resting(self) -> bool:
@@ -86,8 +92,8 @@ class Endpoint:
         headers = {HEADER: VERSION}
         headers |= {"Content-Type": media_type} if media_type else {}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
-        unix, url, limit = self.base.startswith("unix:"), self.base + path, seconds_for_an_answer()
-        address = f"http://localhost{path}" if unix else url
+        url, limit = self.shown + path, seconds_for_an_answer()
+        address = f"http://localhost{path}" if self.base.startswith("unix:") else self.base + path
         timeout = httpx.Timeout(limit, connect=min(CONNECT_TIMEOUT, limit))
         try:
             answer = self._client().request(method, address, content=content, headers=headers, timeout=timeout)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from reward_zoo.devices import pick_device
 from reward_zoo.errors import LasroError, ProtocolError, RewardFailedError
 from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.scores import Scores
@@ -80,12 +81,13 @@ class Question:
         return Question(first.reward, tensors, lists)
 
     def ask(self, reward: Reward) -> Scores:
-        """What the reward says.
+        """What the reward says, on this machine's accelerator if it has one.
 
         Raises:
             RewardError: as `Reward.__call__`.
         """
-        tensors = {name: _floats(tensor) for name, tensor in self.tensors.items()}
+        device = pick_device()  # rewards run where their pictures are
+        tensors = {name: _floats(tensor.to(device)) for name, tensor in self.tensors.items()}
         try:
             if "latents" in tensors:
                 return reward.score_latents(latents=tensors["latents"], prompts=self.lists.get("prompts"))

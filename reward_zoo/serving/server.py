@@ -6,7 +6,7 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, Security
@@ -57,7 +57,7 @@ def create_app(rewards: Mapping[str, Reward], config: ServeConfig | None = None,
         yield
         service.close()
 
-    app = FastAPI(title="lasro serve", version=version("lasro"), description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(title="lasro serve", version=_lasro(), description=DESCRIPTION, lifespan=lifespan)
     app.add_middleware(_Version)
     app.add_exception_handler(Refusal, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse_http)
@@ -73,9 +73,7 @@ def create_app(rewards: Mapping[str, Reward], config: ServeConfig | None = None,
     @app.get("/health")
     async def health() -> Health:
         """Is it up, and how much waits? Needs no token."""
-        return Health(
-            status="ok", protocol=VERSION, lasro=version("lasro"), rewards=list(service.batchers), waiting=service.waiting
-        )
+        return Health(status="ok", protocol=VERSION, lasro=_lasro(), rewards=list(service.batchers), waiting=service.waiting)
 
     @app.get("/rewards", dependencies=allowed, responses={401: faults[401]})
     async def cards_of_rewards() -> list[dict[str, Any]]:
@@ -101,6 +99,14 @@ def create_app(rewards: Mapping[str, Reward], config: ServeConfig | None = None,
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _lasro() -> str:
+    """Its version; a worker in an environment of its own has the code without the package."""
+    try:
+        return version("lasro")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _allowed(token: str | None) -> Callable[..., None]:

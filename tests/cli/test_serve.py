@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import reward_zoo
-from cli.commands import serve
+from reward_zoo.serving import config
 
 MISTAKES = {
     "an unknown reward": (["--reward", "brigthness"], "did you mean 'brightness'"),
@@ -42,7 +42,7 @@ def test_a_port_that_is_taken(lasro):
 
 
 def test_without_the_extra_it_says_what_to_install(lasro, monkeypatch):
-    monkeypatch.setattr(serve, "PACKAGES", ("fastapi", "no_such_package"))
+    monkeypatch.setattr(config, "PACKAGES", ("fastapi", "no_such_package"))
     code, _, error = lasro("serve", "--reward", "brightness")
     assert (code, error) == (2, 'error: lasro serve needs no_such_package: pip install "lasro[serve]"\n')
 

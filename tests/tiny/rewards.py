@@ -28,5 +28,6 @@ SPECS: dict[str, Callable[[Path], str]] = {
     **bridges.SPECS,
     "geneval": build_detector,
     "surrogate": surrogate.build_spec,
+    "isolated": lambda folder: "isolated:contrast",
     "composite": lambda folder: "0.5*brightness+0.5*contrast",
 }
