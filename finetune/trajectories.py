@@ -75,10 +75,10 @@ def draw(
     names = torch.randperm(len(shop.prompts), generator=rng)[: shop.config.batch_size]
     groups = names.repeat_interleave(per_prompt)
     shape = shop.latent_shape
-    starts = torch.randn((len(names), *shape), generator=rng).repeat_interleave(per_prompt, dim=0)
+    starts = torch.randn((len(names if shared_start else groups), *shape), generator=rng)
+    if shared_start:
+        starts = starts.repeat_interleave(per_prompt, dim=0)
     fresh = torch.randn((len(groups), *shape), generator=rng)
-    if not shared_start:
-        starts = torch.randn((len(groups), *shape), generator=rng)
     parts = [_sample(shop, groups[rows], starts[rows], fresh[rows]) for rows in torch.arange(len(groups)).split(batch_size)]
     found = Trajectories.together(parts)
     return found[found.scores.isfinite()]

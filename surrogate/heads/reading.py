@@ -19,7 +19,7 @@ from reward_zoo.prompts import quoted_text
 from reward_zoo.text_match import normalize
 from surrogate.types import TextConditioning
 
-STATISTICS = 6
+STATISTICS = 7
 
 
 class ReadingHead(nn.Module):
@@ -82,14 +82,16 @@ class ReadingHead(nn.Module):
         place = torch.arange(self.slots, device=read.device)
         inside = (place < lengths[:, None]).float()
         after = (place == lengths[:, None]).float()
+        behind = (place >= lengths[:, None]).float()
         chance = letters.exp()
         hits = (chance * inside).sum(1) / lengths
         ends = (chance * after).sum(1) + (lengths >= self.slots).float()
+        extra = ((1 - chance) * behind).sum(1) / lengths  # letters that nobody asked for
         least = (chance + 1 - inside).amin(1)
         surest = (read.amax(-1).exp() * inside).sum(1) / lengths
         log_hits = (letters.clamp_min(-8) * inside).sum(1) / lengths / 4
         every = (letters.clamp_min(-8) * inside).sum(1).exp()
-        return self.match(torch.stack([hits, ends, least, surest, log_hits, every], dim=1))[:, 0]
+        return self.match(torch.stack([hits, ends, extra, least, surest, log_hits, every], dim=1))[:, 0]
 
     def encode(self, texts: Sequence[str], device: torch.device | str = "cpu") -> torch.Tensor:
         """Class numbers of B normalised texts, B×slots, filled up with "none"."""

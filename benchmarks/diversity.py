@@ -1,0 +1,77 @@
+"""What diversity means on tiny-signs: how real signs of one prompt differ, beside what the generator paints in 2, 8 and 25 steps.
+
+    python -m benchmarks.diversity [--adapter runs/quickstart/adapter]
+
+Same measure as in `summary.json`: mean distance of all pairs of four pictures of a prompt, over 48 held-out prompts. Real signs
+are painted anew four times and go through the autoencoder. One JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import torch
+
+import reward_zoo
+from finetune.diversity import IMAGES_A_PROMPT, PerceptualFeatures, distances
+from finetune.generators.pipeline import SDXLGenerator, load_generator
+from finetune.lora import load_lora
+from finetune.prompts import load_prompts
+from recipes.tiny_signs.data import paint
+from recipes.tiny_signs.gates import parse
+from recipes.tiny_signs.loop import to_tensor
+from surrogate.seeding import derive_seed
+
+
+def spread(generator: SDXLGenerator, pictures: torch.Tensor) -> float:
+    """Mean distance of all pairs of one prompt's pictures."""
+    one, other = torch.triu_indices(len(pictures), len(pictures), offset=1)
+    features = PerceptualFeatures(generator)(pictures)
+    return distances([part[one] for part in features], [part[other] for part in features]).mean().item()
+
+
+@torch.no_grad()
+def real(generator: SDXLGenerator, prompt: str) -> torch.Tensor:
+    """Four signs of a prompt, through the autoencoder."""
+    rng = random.Random(prompt)
+    painted = to_tensor([paint(*parse(prompt), rng) for _ in range(IMAGES_A_PROMPT)])
+    return generator.decode(generator.encode_images(painted / 2 + 0.5))
+
+
+def sampled(generator: SDXLGenerator, number: int, prompt: str, steps: int) -> torch.Tensor:
+    """Four of the generator's, the same noises for every number of steps."""
+    seeds = [derive_seed(0, "diversity", number, place) for place in range(IMAGES_A_PROMPT)]
+    extra = steps if steps > 2 else 0
+    return generator.decode(generator.rollout([prompt] * IMAGES_A_PROMPT, seeds, extra).stages[steps])
+
+
+def measure(adapter: Path | None, prompts: list[str]) -> dict[str, dict[str, float]]:
+    """Diversity and reward of each kind of picture."""
+    generator, reward = load_generator("tiny-signs"), reward_zoo.load("ocr")
+    kinds = {"real": lambda number, prompt: real(generator, prompt)}
+    kinds |= {f"{steps} steps": lambda number, prompt, steps=steps: sampled(generator, number, prompt, steps) for steps in (2, 8, 25)}
+    found = {name: judge(generator, reward, kind, prompts) for name, kind in kinds.items()}
+    if adapter is not None:
+        load_lora(generator.pipeline, adapter)
+        found["2 steps, tuned"] = judge(generator, reward, kinds["2 steps"], prompts)
+    return found
+
+
+def judge(generator: SDXLGenerator, reward: reward_zoo.Reward, kind, prompts: list[str]) -> dict[str, float]:
+    """Means over the prompts."""
+    pictures = [kind(number, prompt) for number, prompt in enumerate(prompts)]
+    scores = [reward(images=four, prompts=[prompt] * len(four)).values.mean().item() for four, prompt in zip(pictures, prompts)]
+    return {
+        "diversity": sum(spread(generator, four) for four in pictures) / len(pictures),
+        "reward": sum(scores) / len(scores),
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--adapter", type=Path)
+    options = parser.parse_args()
+    print(json.dumps(measure(options.adapter, load_prompts("signs-test")[:48]), indent=1))
