@@ -10,6 +10,7 @@ from finetune.errors import ConfigError
 
 LoraTargets = Literal["attention", "all"]
 Tune = Literal["lora", "full"]
+Schedule = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class FinetuneConfig:
     batch_size: int = 16  # prompts a step
     gradient_accumulation_steps: int = 1  # losses the weights wait for before they take a step
     learning_rate: float | None = None  # None: the method's own
+    lr_scheduler: Schedule | None = None  # over all steps; cosine falls to a twentieth; None: the method's own
     ema_decay: float = 0.9  # of the averaged weights, which are what is validated and exported
     tune: Tune = "lora"  # full: every weight of the UNet
     lora_rank: int = 16
@@ -42,6 +44,7 @@ class FinetuneConfig:
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"--ema-decay {self.ema_decay}: must be at least 0 and below 1; 0 exports the last step")
         one_of(self, "tune", get_args(Tune))
+        one_of(self, "lr_scheduler", (*get_args(Schedule), None))
         one_of(self, "lora_targets", (*get_args(LoraTargets), None))
 
     def as_dict(self) -> dict[str, Any]:

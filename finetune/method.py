@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from finetune.config import FinetuneConfig
+from finetune.config import FinetuneConfig, Schedule
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.lcm_anchor import RealPictures
 from finetune.tuning import TunedWeights
@@ -53,7 +53,8 @@ class Method(ABC):
     """Base of all methods. A module of `finetune.methods` calls its own `Method`, beside its `Settings`."""
 
     needs_surrogate: ClassVar[bool] = False
-    learning_rate: ClassVar[float] = 1e-4  # where the user gives none
+    learning_rate: ClassVar[float] = 1e-4  # where the user gives none, here and below
+    lr_scheduler: ClassVar[Schedule] = "constant"
 
     def __init__(self, shop: Workshop, settings: Any) -> None:  # noqa: ANN401 - the module's own Settings
         self.shop, self.settings = shop, settings

@@ -6,6 +6,7 @@ would have drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -71,8 +72,9 @@ class Trainer:
         self.tuned = TunedWeights(generator.unet, config, generator.preset.lora_targets)
         self.averaged = AveragedParameters(self.tuned.parameters, config.ema_decay)
         kind, settings = method
-        rate = config.learning_rate or kind.learning_rate
-        self.optimizer = torch.optim.AdamW(self.tuned.parameters, lr=rate, weight_decay=0.0, betas=(0.9, 0.99))
+        self.rate = config.learning_rate or kind.learning_rate
+        self.falls_off = (config.lr_scheduler or kind.lr_scheduler) == "cosine"
+        self.optimizer = torch.optim.AdamW(self.tuned.parameters, lr=self.rate, weight_decay=0.0, betas=(0.9, 0.99))
         shop = Workshop(generator, self.tuned, self.meter, self.prompts, table, config, critic, pictures)
         self.method = kind(shop, settings)
         self.step = 0
@@ -120,6 +122,8 @@ class Trainer:
     def _train_once(self) -> dict[str, Any]:
         """One step of the method: its losses, each followed by a step of the weights or gathered for one."""
         norms, gather = [], self.config.gradient_accumulation_steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * (falling(self.step / self.config.steps) if self.falls_off else 1.0)
         self.optimizer.zero_grad()
         for number, loss in enumerate(self.method.losses(self.step), 1):
             (loss / gather if gather > 1 else loss).backward()
@@ -212,6 +216,11 @@ class Trainer:
             setattr(self, name, value)
         self.best = state["best"]
         self.meter.calls, self.validation_meter.calls = state["calls"]
+
+
+def falling(share: float, least: float = 0.05) -> float:
+    """Half a cosine from 1 to `least`, at `share` of the way."""
+    return least + (1 - least) * (1 + math.cos(math.pi * share)) / 2
 
 
 def _renumber(old: LabelledLatents, known: dict[str, int], prompts: list[str]) -> LabelledLatents | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 GUARD_DROP = 0.02  # of a guard's mean, beyond its interval's noise, as a share of its value before
-LEAST_DIVERSITY = 0.85  # of the diversity before; less is a warning: sharper pictures differ less, too
+LEAST_DIVERSITY = 0.85  # of the diversity before; less is a warning
 MORE_ALARMS = 0.02  # share of images
 
 

@@ -23,7 +23,7 @@ from surrogate.model import Part, Surrogate
 from surrogate.store import LabelledStore
 from surrogate.types import Generator, LatentSpace
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 FILES = ("config.json", "model.safetensors", "fidelity.json", "README.md")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

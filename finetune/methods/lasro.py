@@ -65,6 +65,7 @@ class Method(Base):
 
     needs_surrogate = True
     learning_rate = 6e-4
+    lr_scheduler = "cosine"  # steps that stay large wander off where the surrogate is wrong (benchmarks/LOG.md)
 
     def __init__(self, shop: Workshop, settings: Settings) -> None:
         super().__init__(shop, settings)

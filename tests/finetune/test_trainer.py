@@ -14,7 +14,7 @@ from finetune.tuning import AveragedParameters
 from surrogate.checkpoint import Checkpoints
 from surrogate.errors import ResumeError
 from tests.tiny.toy import ToyGenerator
-from tests.tiny.tuning import make_trainer, mean_latent
+from tests.tiny.tuning import SMALL, make_trainer, mean_latent
 
 FROZEN = {"adapt_steps": "0"}
 WIDE = {"anchor_band": "0.5", "anchor_band_max": "0.5"}
@@ -69,7 +69,9 @@ def test_resumed_is_uninterrupted(tmp_path, method):
     checkpoints = Checkpoints(tmp_path, keep=2)
     whole = make_trainer(method=method, options=options, steps=4)
     whole.run()
-    make_trainer(method=method, options=options, steps=2).run(checkpoints)
+    cut = make_trainer(method=method, options=options, steps=4)
+    cut.report = lambda record: setattr(cut, "leave", record["step"] == 2)
+    cut.run(checkpoints)
     resumed = make_trainer(method=method, options=options, steps=4)
     resumed.load(checkpoints)
     assert resumed.step == 2
@@ -82,6 +84,20 @@ def test_resumed_is_uninterrupted(tmp_path, method):
     if method == "lasro":
         for name, tensor in whole.method.surrogate.state_dict().items():
             assert torch.equal(tensor, resumed.method.surrogate.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("method", "scheduler", "last"), [("lasro", None, 0.05), ("ddpo", None, 1.0), ("lasro", "constant", 1.0)]
+)
+def test_the_learning_rate_falls_where_the_method_or_the_user_says(method, scheduler, last):
+    trainer = make_trainer(
+        method=method, options={"adapt_steps": "0"} if method == "lasro" else {}, steps=4, lr_scheduler=scheduler
+    )
+    rates = []
+    trainer.report = lambda record: rates.append(trainer.optimizer.param_groups[0]["lr"])
+    trainer.run()
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(last * SMALL["learning_rate"])
 
 
 def test_a_run_left_is_saved_at_its_step_and_old_checkpoints_go(tmp_path):
@@ -204,6 +220,14 @@ def test_normalise_and_clip():
     objective(scores).sum().backward()
     assert scores.grad[0] == 0  # clipped: nothing more to gain there
     assert scores.grad[1] > 0
+
+
+def test_scores_that_come_to_be_alike_are_not_blown_up():
+    objective = NormaliseAndClip(momentum=0.5)
+    objective(torch.tensor([0.0, 2.0]))
+    for _ in range(20):
+        alike = objective(torch.tensor([1.0, 1.01]))
+    assert (alike[1] - alike[0]).item() == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize(
