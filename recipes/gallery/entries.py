@@ -101,7 +101,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
             "a clause fails",
         ),
     ),
-    "What people prefer": tuple(map(_liked, ("image_reward", "pickscore", "hpsv2", "hpsv3", "mps"))),
+    "What people prefer": tuple(map(_liked, ("image_reward", "image_reward_original", "pickscore", "hpsv2", "hpsv3", "mps"))),
     "Looks": (
         Entry("aesthetic", "what people call beautiful, from 1 to 10", "dull or broken", BEAUTY),
         Entry("aesthetic_v2_5", "the same, and fair to illustrations", "dull or broken", BEAUTY),
@@ -162,7 +162,8 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
             "recipes/gallery/own.py:left_dark",
         ),
         Entry("surrogate", "what it was distilled from would score high", "would score low"),
-        Entry("remote", "the same as the reward on the server", "the same"),
+        Entry("remote", "what the reward on the server likes", "what it does not"),
+        Entry("isolated", "what the reward in its own environment likes", "what it does not"),
     ),
 }
 ENTRIES = [entry for group in GROUPS.values() for entry in group]
