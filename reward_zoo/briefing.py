@@ -90,6 +90,11 @@ class Briefed(Reward):
         """The reward's own."""
         return self.reward.has_hindsight
 
+    @property
+    def elsewhere(self) -> bool:
+        """The reward's own."""
+        return self.reward.elsewhere
+
     def fact(self, name: str, prompt: str) -> Any:  # noqa: ANN401 - a text, a record or a path
         """One fact of a prompt; None where nothing is known."""
         row = self.facts.get(prompt, {})

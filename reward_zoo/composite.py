@@ -132,6 +132,11 @@ class Composite(Reward):
         return Scores(combined.where(valid, combined.new_tensor(float("nan"))), components, perceived)
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether some member's scores come from elsewhere."""
+        return any(member.reward.elsewhere for member in self.members)
+
+    @property
     def has_hindsight(self) -> bool:
         """Whether it is one reward, brought to another scale; a rank is nothing without its batch."""
         return len(self.members) == 1 and self.aggregation != "rank" and self.members[0].reward.has_hindsight

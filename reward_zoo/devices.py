@@ -1,4 +1,4 @@
-"""Where networks run: the machine's accelerator if it has one."""
+"""Where networks run: the machine's accelerator if it has one, else so many cores."""
 
 from __future__ import annotations
 
@@ -31,3 +31,11 @@ def pick_device(name: str = "auto") -> torch.device:
         found = ", ".join(kind for kind, available in there.items() if available)
         raise SpecError(f"--device {name}: this machine has none; give auto, or one of {found}")
     return device
+
+
+def cpu_threads() -> int:
+    """How many threads this process may compute with: `OMP_NUM_THREADS`, which torch heeds too, else the cores it may use."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdigit() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -71,6 +71,11 @@ class Reward(ABC):
         """Whether `hindsight` is worth asking."""
         return type(self).hindsight is not Reward.hindsight
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes or machines compute its scores, so that this one may do something else meanwhile."""
+        return False
+
     def score_latents(self, *, latents: torch.Tensor, prompts: Sequence[str] | None) -> Scores:
         """Score latents, B×C×h×w as the UNet sees them, without decoding; surrogates override it.
 

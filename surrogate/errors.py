@@ -7,7 +7,8 @@ SurrogateError
 ├── LatentSpaceError      generator and surrogate do not share a latent space
 ├── LabelError            the labels cannot teach anything: all tied, or mostly invalid
 ├── ResumeError           a run that cannot be gone on with
-└── TeamError             processes that cannot train together as asked
+├── TeamError             processes that cannot train together as asked
+└── EngineError           labels cannot be made by the engine asked for
 """
 
 from __future__ import annotations
@@ -45,3 +46,7 @@ class ResumeError(SurrogateError):
 
 class TeamError(SurrogateError):
     """Processes that cannot train together as asked."""
+
+
+class EngineError(SurrogateError):
+    """Labels cannot be made by the engine asked for."""

@@ -1,9 +1,10 @@
-"""The labelling step: roll out, decode, ask the reward, write down."""
+"""The labelling step: roll out, decode, ask the reward, write down. The reward is asked while the next batch is painted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from reward_zoo import Reward, Scores
 from reward_zoo.errors import RewardFailedError
 from reward_zoo.images import as_images, read_image
+from surrogate.pipeline import AHEAD, overlap
 from surrogate.seeding import derive_seed
 from surrogate.store import Label, LabelledStore
 from surrogate.types import Generator, Rollout
@@ -37,12 +39,30 @@ class RewardMeter:
         return scores
 
 
-def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) -> tuple[torch.Tensor, list[Label]]:
-    """Score all stages of a rollout: CPU latents kB×4×h×w (all of the first stage, then of the next) and their labels."""
-    stages = list(rollout.stages)
-    latents = torch.cat([rollout.stages[stage] for stage in stages]).cpu()
+@dataclass(frozen=True)
+class Painted:
+    """All k stages of a rollout, all of the first and then of the next: CPU latents kB×4×h×w, and their images kB×3×H×W."""
+
+    rollout: Rollout
+    latents: torch.Tensor
+    images: torch.Tensor
+
+
+def paint(generator: Generator, rollout: Rollout) -> Painted:
+    """Decode a rollout."""
+    latents = torch.cat(list(rollout.stages.values())).cpu()
+    return Painted(rollout, latents, generator.decode(latents))
+
+
+def judge(meter: RewardMeter, painted: Painted) -> tuple[torch.Tensor, list[Label]]:
+    """Ask the reward: the latents and their labels.
+
+    Raises:
+        RewardFailedError: see `RewardMeter`.
+    """
+    rollout, stages = painted.rollout, list(painted.rollout.stages)
     prompts = rollout.prompts * len(stages)
-    scores = meter(generator.decode(latents), prompts)
+    scores = meter(painted.images, prompts)
     count = len(rollout.prompts)
     perceived = scores.perceived or [""] * len(prompts)
     labels = [
@@ -56,7 +76,12 @@ def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) ->
         )
         for row in range(len(prompts))
     ]
-    return latents, labels
+    return painted.latents, labels
+
+
+def label_rollout(generator: Generator, meter: RewardMeter, rollout: Rollout) -> tuple[torch.Tensor, list[Label]]:
+    """Paint, then judge."""
+    return judge(meter, paint(generator, rollout))
 
 
 @torch.no_grad()
@@ -89,25 +114,72 @@ def label_images(
         store.append(*label_rollout(generator, meter, Rollout(list(prompts), list(seeds), {0: latents})))
 
 
+@dataclass(frozen=True)
+class Batch:
+    """(prompt, seed) jobs that are labelled together, and the number of the shard that they become."""
+
+    shard: int
+    jobs: list[tuple[str, int]]
+
+    def rollout(self, generator: Generator, extra_steps: int) -> Rollout:
+        """Its samples."""
+        prompts, seeds = zip(*self.jobs, strict=True)
+        return generator.rollout(list(prompts), list(seeds), extra_steps)
+
+
+def batches_to_do(store: LabelledStore, jobs: Sequence[tuple[str, int]], batch_size: int) -> list[Batch]:
+    """The (prompt, seed) jobs that the store lacks.
+
+    Whichever of a labelling's batches are there already, each gets the number and the company that it would have had
+    without an interruption.
+    """
+    done = store.done()
+    todo = [job for job in jobs if job not in done]
+    parts = [todo[start : start + batch_size] for start in range(0, len(todo), batch_size)]
+    return [Batch(number, part) for number, part in zip(store.free_numbers(), parts, strict=False)]
+
+
+def ahead_of(generator: Generator, reward: Reward) -> int:
+    """How far a generator may paint ahead of a reward's answers: not at all where both would quarrel over this process's cores.
+
+    Each keeps them busy alone; at once, they take longer (benchmarks/labelling.py).
+    """
+    return AHEAD if generator.device.type != "cpu" or reward.elsewhere else 0
+
+
 def label(
     generator: Generator,
     meter: RewardMeter,
-    jobs: Sequence[tuple[str, int]],
+    batches: Sequence[Batch],
     store: LabelledStore,
     *,
-    batch_size: int,
     extra_steps: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    ahead: int | None = None,
+    progress: Callable[[int], None] = lambda jobs: None,
 ) -> None:
-    """Label the (prompt, seed) jobs that the store lacks, a shard a batch.
+    """Label batches, a shard each.
+
+    Args:
+        generator: what paints.
+        meter: what judges, in a thread beside.
+        batches: what is to be done, see `batches_to_do`.
+        store: where the shards go.
+        extra_steps: see `Generator.rollout`.
+        ahead: so many batches are painted and not judged, at most. None: `ahead_of`.
+        progress: told how many jobs are done by each shard that is written.
 
     Raises:
         RewardFailedError: see `RewardMeter`.
     """
-    done = store.done()
-    todo = [job for job in jobs if job not in done]
-    for start in range(0, len(todo), batch_size):
-        batch = todo[start : start + batch_size]
-        rollout = generator.rollout([prompt for prompt, _ in batch], [seed for _, seed in batch], extra_steps)
-        store.append(*label_rollout(generator, meter, rollout))
-        progress(len(jobs) - len(todo) + start + len(batch), len(jobs))
+
+    def keep(batch: Batch, labelled: tuple[torch.Tensor, list[Label]]) -> None:
+        store.put(batch.shard, *labelled)
+        progress(len(batch.jobs))
+
+    overlap(
+        batches,
+        lambda batch: paint(generator, batch.rollout(generator, extra_steps)),
+        lambda painted: judge(meter, painted),
+        keep,
+        ahead=ahead_of(generator, meter.reward) if ahead is None else ahead,
+    )

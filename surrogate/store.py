@@ -7,12 +7,14 @@
 
 A shard counts once its index part is in place; parts are renamed into place last, so a kill loses at most the shard
 being written and never leaves half of one. `index.parquet` is an ordinary Parquet data set that anything can read.
+Several processes may write, each shards of numbers of its own (`free_numbers`), in any order.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,7 @@ class LabelledStore:
 
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
         self.folder, self.meta = folder, meta
-        self._count: int | None = None  # shards, once counted
+        self._free: Iterator[int] | None = None  # numbers for shards to append, once looked up
 
     @classmethod
     def create(cls, folder: Path, **meta: Any) -> LabelledStore:  # noqa: ANN401 - JSON data
@@ -100,28 +102,35 @@ class LabelledStore:
 
     def append(self, latents: torch.Tensor, labels: Sequence[Label]) -> None:
         """Add one shard: latents n×4×h×w and their n labels."""
-        number = len(self._parts()) if self._count is None else self._count
-        shard = self.folder / f"shard-{number:05d}.safetensors"
+        self._free = self._free or self.free_numbers()
+        self.put(next(self._free), latents, labels)
+
+    def free_numbers(self) -> Iterator[int]:
+        """The numbers that no shard has now, from the smallest, without end."""
+        taken = set(self._parts())
+        return (number for number in itertools.count() if number not in taken)
+
+    def put(self, number: int, latents: torch.Tensor, labels: Sequence[Label]) -> None:
+        """Write the shard of a free number: latents n×4×h×w and their n labels."""
         part = self.folder / "index.parquet" / f"part-{number:05d}.parquet"
-        save_file({"latents": latents.half().contiguous()}, shard)
+        save_file({"latents": latents.half().contiguous()}, self._shard(number))
         table = pa.Table.from_pylist([{**asdict(label), "shard": number, "row": row} for row, label in enumerate(labels)])
         pq.write_table(table, part.with_suffix(".tmp"))
         part.with_suffix(".tmp").replace(part)
-        self._count = number + 1
 
     def __len__(self) -> int:
-        return sum(pq.read_metadata(part).num_rows for part in self._parts())
+        return sum(pq.read_metadata(part).num_rows for part in self._parts().values())
 
     def table(self, *columns: str) -> pa.Table:
-        """Some columns of the index, all rows in the order they were written."""
-        parts = [pq.read_table(part, columns=list(columns)) for part in self._parts()]
+        """Some columns of the index, all rows in the order of the shards' numbers."""
+        parts = [pq.read_table(part, columns=list(columns)) for part in self._parts().values()]
         if not parts:
             raise StoreError(f"{self.folder}: the store is empty; label some samples first")
         return pa.concat_tables(parts)
 
     def labels(self) -> list[Label]:
-        """All labels, in the order they were written."""
-        return [Label(**row) for part in self._parts() for row in pq.read_table(part, columns=_FIELDS).to_pylist()]
+        """All labels, in the order of the shards' numbers."""
+        return [Label(**row) for part in self._parts().values() for row in pq.read_table(part, columns=_FIELDS).to_pylist()]
 
     def latents(self) -> StoredLatents:
         """All latents, in the order of `labels()`; they stay on disk until rows are asked for.
@@ -129,10 +138,10 @@ class LabelledStore:
         Raises:
             StoreError: the store is empty, or a shard is missing or damaged.
         """
-        count = len(self._parts())
-        if not count:
+        numbers = self._parts()
+        if not numbers:
             raise StoreError(f"{self.folder}: the store is empty; label some samples first")
-        return StoredLatents([Shard.open(self.folder / f"shard-{number:05d}.safetensors") for number in range(count)])
+        return StoredLatents([Shard.open(self._shard(number)) for number in numbers])
 
     def done(self) -> set[tuple[str, int]]:
         """The (prompt, seed) pairs already labelled."""
@@ -141,5 +150,10 @@ class LabelledStore:
         found = self.table("prompt", "seed")
         return set(zip(found["prompt"].to_pylist(), found["seed"].to_pylist(), strict=True))
 
-    def _parts(self) -> list[Path]:
-        return sorted((self.folder / "index.parquet").glob("part-*.parquet"))
+    def _shard(self, number: int) -> Path:
+        return self.folder / f"shard-{number:05d}.safetensors"
+
+    def _parts(self) -> dict[int, Path]:
+        """The index's parts by number, in order."""
+        found = {int(part.stem.split("-")[1]): part for part in (self.folder / "index.parquet").glob("part-*.parquet")}
+        return dict(sorted(found.items()))

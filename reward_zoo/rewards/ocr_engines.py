@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from reward_zoo.devices import cpu_threads
 from reward_zoo.errors import MissingWeightsError, RewardFailedError, SpecError, did_you_mean
 from reward_zoo.user_code import load_attribute
 
@@ -85,7 +86,8 @@ class RapidOcrEngine:
     """
 
     def __init__(self) -> None:
-        self.engine = self._build()
+        limited = cpu_threads() < (os.cpu_count() or 1)  # else ONNX runtime places one thread on each core by itself
+        self.engine = self._build(intra_op_num_threads=cpu_threads()) if limited else self._build()
         self.idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.workers = 0
 
@@ -100,7 +102,7 @@ class RapidOcrEngine:
         """Read whole pictures as single lines where they are that small, else detect lines first."""
         if pictures[0].shape[0] <= LINE_HEIGHT:
             return self._read_lines(pictures)
-        wanted = min(len(pictures), os.cpu_count() or 1, MAX_WORKERS)
+        wanted = min(len(pictures), cpu_threads(), MAX_WORKERS)
         for _ in range(wanted - self.workers):
             self.idle.put(self._build(intra_op_num_threads=1, inter_op_num_threads=1))
         self.workers = max(self.workers, wanted)
@@ -192,7 +194,7 @@ class TesseractEngine:
 
     def read(self, pictures: Sequence[np.ndarray]) -> list[Reading]:
         """Small pictures are enlarged and read as one line, large ones with tesseract's own page layout."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cpu_threads()) as pool:
             return list(pool.map(self._read_one, pictures))
 
     def _read_one(self, picture: np.ndarray) -> Reading:

@@ -56,6 +56,11 @@ class Remote(Reward):
             raise ProtocolError(f"{shown}: these servers do not serve the same reward: {names}; their cards differ")
         self.card = replace(cards[0], differentiable=False, weights=(), requires=(), extra="", requirements=(), python="")
 
+    @property
+    def elsewhere(self) -> bool:
+        """Yes."""
+        return True
+
     def score(self, inputs: RewardInputs) -> Scores:
         """What the servers say; an item they could not score is NaN."""
         return self._share(Question.of(self.endpoints[0].name, inputs))
@@ -71,10 +76,8 @@ class Remote(Reward):
         shares = min(servers, count) if self.card.per_image else 1
         if shares == 1:
             return self._scores(question)
-        bounds = [count * number // shares for number in range(shares + 1)]
-        parts = [question.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
         with ThreadPoolExecutor(shares) as pool:
-            return Scores.joined(list(pool.map(self._scores, parts)))
+            return Scores.joined(list(pool.map(self._scores, question.split(shares))))
 
     def _scores(self, question: Question) -> Scores:
         bodies: dict[str, bytes] = {}  # by the reward's name on a server

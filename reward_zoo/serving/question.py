@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,11 @@ class Question:
         """Some rows of it, in order."""
         tensors = {name: tensor[start:stop] for name, tensor in self.tensors.items()}
         return Question(self.reward, tensors, {name: values[start:stop] for name, values in self.lists.items()})
+
+    def split(self, shares: int) -> list[Question]:
+        """The rows in so many parts, as equal as can be, in order."""
+        bounds = [len(self) * number // shares for number in range(shares + 1)]
+        return [self.rows(start, stop) for start, stop in itertools.pairwise(bounds)]
 
     @staticmethod
     def joined(questions: Sequence[Question]) -> Question:

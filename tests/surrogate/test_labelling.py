@@ -9,7 +9,7 @@ from cli.items import captioned
 from reward_zoo.errors import ImageError, SpecError, TableError
 from surrogate.config import DistillConfig
 from surrogate.errors import StoreError
-from surrogate.labelling import RewardMeter, label, label_images
+from surrogate.labelling import RewardMeter, batches_to_do, label, label_images
 from surrogate.store import LabelledStore
 
 JOBS = [("a cat", 1), ("a cat", 2), ("a dog", 3)]
@@ -18,7 +18,7 @@ JOBS = [("a cat", 1), ("a cat", 2), ("a dog", 3)]
 def labelled(generator, folder, jobs=JOBS, **options):
     meter = RewardMeter(reward_zoo.load("brightness"))
     store = LabelledStore.create(folder, generator="tiny", reward="brightness", latent_space={})
-    label(generator, meter, jobs, store, batch_size=2, **options)
+    label(generator, meter, batches_to_do(store, jobs, 2), store, **options)
     return store, meter
 
 
