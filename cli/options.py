@@ -74,6 +74,10 @@ Precision = Annotated[
 TextCache = Annotated[
     Path | None, typer.Option(help="Folder that remembers encoded prompts; text encoders are loaded for new ones alone.")
 ]
+RewardWorkers = Annotated[
+    int,
+    typer.Option(help="Processes of their own that score, each with a part of a batch; 0: this process does.", metavar="N"),
+]
 Device = Annotated[str, typer.Option(help="Where networks run: auto, cpu, cuda, cuda:1, mps.")]
 Guard = Annotated[
     list[str] | None,

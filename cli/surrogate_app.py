@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from cli.help import Grouped, shown
-from cli.options import Device, GeneratorName, Images, Json, Prompts, RewardSpec, RunSettings, Seed, WeightsFolder, reward_names
+from cli.options import (
+    Device,
+    GeneratorName,
+    Images,
+    Json,
+    Prompts,
+    RewardSpec,
+    RewardWorkers,
+    RunSettings,
+    Seed,
+    WeightsFolder,
+    reward_names,
+)
 from cli.settings import command
 from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
 
@@ -22,7 +34,7 @@ labels_flag, network_flag, training_flag = (
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings(RunSettings):
-    """What `lasro label` is told."""
+    """What labelling is told, in `lasro label` and `distill`."""
 
     reward: RewardSpec = None
     generator: GeneratorName = "tiny-signs"
@@ -35,14 +47,27 @@ class LabelSettings(RunSettings):
         labels_flag(help="Also label samples of so many network calls; 0 is none.  [default: the preset's]"),
     ] = None
     label_batch_size: Annotated[int | None, labels_flag(help="Samples drawn and scored at once.  [default: 64]")] = None
+    reward_workers: RewardWorkers = 0
 
 
-@command(surrogate_app, LabelSettings, example="lasro label --reward ocr --samples 9600 --out runs/ocr-labels")
-def label(settings: LabelSettings) -> None:
+@dataclass(frozen=True, kw_only=True)
+class LabelAloneSettings(LabelSettings):
+    """What `lasro label` is told."""
+
+    engine: Annotated[
+        str,
+        labels_flag(help="local; accelerate: the processes of accelerate launch share the work; ray: those of a Ray cluster."),
+    ] = "local"
+
+
+@command(surrogate_app, LabelAloneSettings, example="lasro label --reward ocr --samples 9600 --out runs/ocr-labels")
+def label(settings: LabelAloneSettings) -> None:
     """Collect labels of generated images, to train on later."""
     from cli.commands.distill import label as run
+    from reward_zoo.workers import reward_workers
 
-    run(settings)
+    with reward_workers(settings.reward_workers) as workers:
+        run(settings, workers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +156,10 @@ class DistillSettings(LabelSettings):
 def distill(settings: DistillSettings) -> None:
     """Distil a reward into a differentiable latent surrogate."""
     from cli.commands.distill import distill as run
+    from reward_zoo.workers import reward_workers
 
-    run(settings)
+    with reward_workers(settings.reward_workers) as workers:
+        run(settings, workers)
 
 
 @surrogate_app.command(cls=Grouped, epilog=shown("lasro evaluate --surrogate runs/ocr/surrogate --json"))
@@ -144,6 +171,7 @@ def evaluate(
     max_prompts: Annotated[int, typer.Option(help="Prompts to use of them.")] = 96,
     noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = 4,
     gradient_samples: Annotated[int, typer.Option(help="Latents that take a step along the gradient.")] = 128,
+    reward_workers: RewardWorkers = 0,
     seed: Seed = 0,
     device: Device = "auto",
     weights: WeightsFolder = None,
@@ -151,16 +179,19 @@ def evaluate(
 ) -> None:
     """Can a surrogate be trusted? Its order, calibration and gradient against the true reward, on held-out prompts."""
     from cli.commands.evaluate import evaluate as run
+    from reward_zoo.workers import reward_workers as started
 
-    run(
-        surrogate=surrogate,
-        generator=generator,
-        adapter=adapter,
-        prompts=prompts,
-        max_prompts=max_prompts,
-        noises=noises,
-        gradient_samples=gradient_samples,
-        seed=seed,
-        device=device,
-        as_json=json,
-    )
+    with started(reward_workers) as workers:
+        run(
+            surrogate=surrogate,
+            generator=generator,
+            adapter=adapter,
+            prompts=prompts,
+            max_prompts=max_prompts,
+            noises=noises,
+            gradient_samples=gradient_samples,
+            workers=workers,
+            seed=seed,
+            device=device,
+            as_json=json,
+        )

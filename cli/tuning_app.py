@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.help import Grouped, shown
-from cli.options import Guard, Json, Overwrite, Prompts, RunSettings, WeightsFolder, reward_names
+from cli.options import Guard, Json, Overwrite, Prompts, RewardWorkers, RunSettings, WeightsFolder, reward_names
 from cli.settings import command
 from cli.trackers import PACKAGES as TRACKERS
 from finetune.config import FinetuneConfig
@@ -38,6 +38,7 @@ class FinetuneSettings(RunSettings):
         str,
         typer.Option(help=f"How it is tuned: {', '.join(METHODS)}.", autocompletion=lambda incomplete: list(METHODS)),
     ] = FinetuneConfig.method
+    reward_workers: RewardWorkers = 0
     prompts: Prompts = None
     eval_prompts: Annotated[str | None, typer.Option(help="Held-out prompts for before and after.")] = None
     generator: Annotated[
@@ -108,8 +109,10 @@ def finetune(settings: FinetuneSettings) -> None:
     --set also takes the settings of the method, see docs/methods.
     """
     from cli.commands.finetune import finetune as run
+    from reward_zoo.workers import reward_workers
 
-    run(settings)
+    with reward_workers(settings.reward_workers) as workers:
+        run(settings, workers)
 
 
 @tuning_app.command(cls=Grouped, epilog=shown("lasro export runs/ocr-tuned --merge --out my-pipeline"))

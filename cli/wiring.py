@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import torch
 import reward_zoo
 from cli.output import progress
 from cli.run_folder import RunFolder
-from finetune.generators.pipeline import SDXLGenerator
+from finetune.generators.pipeline import SDXLGenerator, load_generator
+from reward_zoo.briefing import Facts, briefed
 from reward_zoo.card import READ_TEXT
 from reward_zoo.composite import Composite
 from reward_zoo.loading import absolute_spec
@@ -23,7 +24,7 @@ from surrogate.distillation import train_surrogate
 from surrogate.fidelity import noise_ceiling
 from surrogate.folder import save_surrogate
 from surrogate.hindsight import hindsight_of
-from surrogate.labelling import RewardMeter, label, label_images
+from surrogate.labelling import Batch, RewardMeter, batches_to_do, label, label_images
 from surrogate.sampling import read_stores, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
@@ -53,6 +54,9 @@ def part_names(reward: reward_zoo.Reward) -> tuple[str, ...]:
     return ()
 
 
+OnCluster = Callable[[Sequence[Batch], LabelledStore, Callable[[int], None]], int]  # label batches; the reward calls
+
+
 def run_label(
     folder: Path,
     generator: SDXLGenerator,
@@ -61,19 +65,41 @@ def run_label(
     prompts: Sequence[str],
     config: DistillConfig,
     pictures: Sequence[tuple[Path, str]] = (),
+    *,
+    team: Team = ALONE,
+    on_cluster: OnCluster | None = None,
 ) -> tuple[LabelledStore, int]:
     """Label what the store at `folder` lacks of `config.samples`; the store, and the reward calls it took.
 
-    `pictures` are (file, prompt) pairs of real ones, learnt from beside the generator's samples.
+    `pictures` are (file, prompt) pairs of real ones, learnt from beside the generator's samples; the process that leads
+    labels them. In a team each process labels its share of the batches; `on_cluster` has others label them.
     """
     space = generator.latent_space.as_dict()
-    store = LabelledStore.create(folder, generator=generator.name, reward=absolute_spec(spec), latent_space=space)
     meter, jobs = RewardMeter(reward), label_jobs(prompts, config, [prompt for _, prompt in pictures])
-    if pictures:
-        label_images(generator, meter, pictures, store, batch_size=config.label_batch_size)
-    with progress("label") as bar:
-        label(generator, meter, jobs, store, batch_size=config.label_batch_size, extra_steps=config.extra_steps, progress=bar)
-    return store, meter.calls
+    if team.leads:
+        store = LabelledStore.create(folder, generator=generator.name, reward=absolute_spec(spec), latent_space=space)
+        if pictures:
+            label_images(generator, meter, pictures, store, batch_size=config.label_batch_size)
+    team.wait()
+    store = LabelledStore.open(folder)
+    todo = batches_to_do(store, jobs, config.label_batch_size)
+    team.wait()  # nobody writes before all have looked
+    mine = todo[team.rank :: team.count]
+    with progress("label") if team.leads else nullcontext(lambda *_: None) as bar:
+        total = len(jobs) if team.count == 1 else sum(len(batch.jobs) for batch in mine)
+        done = total - sum(len(batch.jobs) for batch in mine)
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            bar(done, total)
+
+        if on_cluster:
+            meter.calls += on_cluster(mine, store, advance)
+        else:
+            label(generator, meter, mine, store, extra_steps=config.extra_steps, progress=advance)
+    team.wait()
+    return store, round(team.count * team.mean(torch.tensor(float(meter.calls), dtype=torch.float64)))
 
 
 def run_distill(
@@ -86,16 +112,18 @@ def run_distill(
     pictures: Sequence[tuple[Path, str]] = (),
     team: Team = ALONE,
 ) -> dict[str, Any]:
-    """Label, train, measure, save: the result of `lasro distill`. In a team, one process labels, and all of them train."""
+    """Label, train, measure, save: the result of `lasro distill`."""
     began = time.time()
-    folder, calls = run.path / "labels", 0
-    if team.leads:
-        _, calls = run_label(folder, generator, reward, spec, prompts, config, pictures)
-    team.wait()
-    result = run_training(run, generator, reward, spec, [LabelledStore.open(folder)], config, team)
+    store, calls = run_label(run.path / "labels", generator, reward, spec, prompts, config, pictures, team=team)
+    result = run_training(run, generator, reward, spec, [store], config, team)
     result |= {"reward_calls": calls, "minutes": (time.time() - began) / 60}
     run.save_summary(result)
     return result
+
+
+def load_labeller(generator: str, device: str, reward: str, facts: Facts) -> tuple[SDXLGenerator, reward_zoo.Reward]:
+    """What a worker on another machine needs, by name."""
+    return load_generator(generator, device), briefed(reward_zoo.load(reward), facts)
 
 
 def run_training(

@@ -53,7 +53,7 @@ def label_on_ray(
     store: LabelledStore,
     *,
     extra_steps: int = 0,
-    on_gpu: bool = False,
+    device: str = "auto",
     progress: Callable[[int], None] = lambda jobs: None,
 ) -> int:
     """Label batches on the Ray cluster that `RAY_ADDRESS` names or that runs here, else on this machine; the reward calls.
@@ -63,16 +63,17 @@ def label_on_ray(
         batches: what is to be done; order does not matter.
         store: where this process writes.
         extra_steps: see `label`.
-        on_gpu: a worker for each GPU of the cluster; else one for each CPU.
+        device: as `load` understands it. A worker for each GPU of the cluster, where it has some and they are not forbidden;
+            else one for each CPU.
         progress: told how many jobs are done by each shard that is written.
 
     Raises:
-        EngineError: Ray is not installed, no worker can be had, a worker died too often, or a mistake in one, in its words.
+        EngineError: Ray is not installed, a worker died too often, or a mistake in one, in its words.
     """
     from safetensors.torch import load as read
 
     todo, calls = {batch.shard: len(batch.jobs) for batch in batches}, 0
-    for row in _rows(Labeller, (load, extra_steps), batches, on_gpu=on_gpu):
+    for row in _rows(Labeller, (load, extra_steps), batches, device):
         if row["error"]:
             raise EngineError(row["error"])
         if jobs := todo.pop(int(row["shard"]), 0):
@@ -86,7 +87,7 @@ def label_on_ray(
 
 
 def _rows(
-    worker: type[Labeller], arguments: tuple[Any, ...], batches: Sequence[Batch], *, on_gpu: bool
+    worker: type[Labeller], arguments: tuple[Any, ...], batches: Sequence[Batch], device: str
 ) -> Iterator[dict[str, Any]]:
     """What the workers answer, as it comes."""
     ray, started = check_ray(), False
@@ -98,18 +99,16 @@ def _rows(
             ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
             started = True
         ray.data.DataContext.get_current().enable_progress_bars = False
-        kind = "GPU" if on_gpu else "CPU"
-        count = int(ray.cluster_resources().get(kind, 0))
-        if not count:
-            raise EngineError(f"--engine ray: the cluster has no {kind}; give another --device, or add a node")
+        there = ray.cluster_resources()
+        kind = "GPU" if device.startswith(("auto", "cuda")) and there.get("GPU", 0) else "CPU"
         items = [{"shard": batch.shard, "jobs": json.dumps(batch.jobs)} for batch in batches]
         found = ray.data.from_items(items, override_num_blocks=len(items)).map(
             worker,
             fn_constructor_args=arguments,
-            concurrency=(1, min(count, len(items))),
+            concurrency=(1, max(1, min(int(there.get(kind, 0)), len(items)))),
             max_restarts=RESTARTS,
             max_task_retries=RESTARTS,
-            **{"num_gpus" if on_gpu else "num_cpus": 1},
+            **{f"num_{kind.lower()}s": 1},
         )
         yield from found.iter_rows()
     except (ray.exceptions.RayError, ConnectionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,46 +13,98 @@ from cli.items import captioned
 from cli.output import note, print_json
 from cli.run_folder import Bystander, check_out, open_run
 from cli.settings import as_config, chosen
-from reward_zoo.briefing import briefed, facts_of, save_facts
-from reward_zoo.errors import SpecError
+from reward_zoo.briefing import Facts, briefed, facts_of, save_facts
+from reward_zoo.errors import SpecError, did_you_mean
+from reward_zoo.loading import absolute_spec
 from surrogate.config import DistillConfig
+from surrogate.errors import EngineError
 
 if TYPE_CHECKING:
-    from cli.surrogate_app import DistillSettings, LabelSettings
+    from cli.options import RunSettings
+    from cli.surrogate_app import DistillSettings, LabelAloneSettings, LabelSettings
+    from cli.wiring import OnCluster
+    from reward_zoo.workers import RewardWorkers
     from surrogate.store import LabelledStore
 
+ENGINES = ("local", "accelerate", "ray")
 
-def label(settings: LabelSettings) -> None:
+
+def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) -> None:
     """Collect labels without training on them."""
-    reward, generator = settings.reward, settings.generator
+    reward, generator, engine = settings.reward, settings.generator, settings.engine
     if reward is None:
         raise SpecError("label: give --reward SPEC, as --reward ocr")
-    out = settings.out or _default_out(reward, "-labels")
-    check_out(out, overwrite=settings.overwrite, resume=settings.resume)
+    check_engine(engine, workers)
+    out, writing = settings.out or _default_out(reward, "-labels"), _writing(settings)
+    if _leads():
+        check_out(out, **writing)
 
-    import reward_zoo
     from cli.wiring import run_label
     from finetune.generators.pipeline import load_generator
+    from reward_zoo.workers import in_workers
     from surrogate.store import PROMPT_TABLE
+    from surrogate.team import Team
 
     config = distill_config(settings, generator)
     texts, pictures = _prompts(settings.prompts, generator), captioned(settings.images) if settings.images else []
     facts = facts_of(settings.prompts)
-    scorer = briefed(reward_zoo.load(reward), facts, [*texts, *(prompt for _, prompt in pictures)])
-    loaded = load_generator(generator, settings.device)
-    with open_run(out, overwrite=settings.overwrite, resume=settings.resume) as run:
+    scorer = briefed(in_workers(reward, workers), facts, [*texts, *(prompt for _, prompt in pictures)])
+    loaded, team = load_generator(generator, settings.device), Team.gather()
+    on_cluster = _on_ray(settings, facts, config) if engine == "ray" else None
+    with open_run(out, **writing) if team.leads else nullcontext(Bystander(out)) as run:
         run.save_config(as_config(settings, extra_steps=config.extra_steps))
-        save_facts(run.path / "labels" / PROMPT_TABLE, facts)
-        store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config, pictures)
+        if team.leads:
+            save_facts(run.path / "labels" / PROMPT_TABLE, facts)
+        given = {"team": team, "on_cluster": on_cluster}
+        store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config, pictures, **given)
         result = {"store": str(store.folder), "labels": len(store), "reward_calls": calls, "run": str(out)}
         run.save_summary(result)
+    if not team.leads:
+        return
     if settings.json:
         print_json(result)
     else:
         note(f"{result['labels']} labels, {calls} reward calls; next: lasro distill --data {out}")
 
 
-def distill(settings: DistillSettings) -> None:
+def check_engine(engine: str, workers: RewardWorkers | None) -> None:
+    """See that the engine is one, and that this process was started for it.
+
+    Raises:
+        SpecError: it is none.
+        EngineError: it lacks its processes or its package.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if engine not in ENGINES:
+        raise SpecError(f"--engine {engine}: no such engine; {did_you_mean(engine, ENGINES)}")
+    if engine == "accelerate" and launched == 1:
+        raise EngineError(
+            "--engine accelerate: this is one process alone; start several: "
+            "accelerate launch --num_processes 2 -m cli label --engine accelerate …"
+        )
+    if engine != "accelerate" and launched > 1:
+        raise EngineError(f"--engine {engine}: {launched} processes were launched together; give --engine accelerate")
+    if engine == "ray":
+        from surrogate.ray_labelling import check_ray
+
+        check_ray()
+        if workers:
+            raise EngineError(f"--reward-workers {workers.count}: goes with --engine local or accelerate; Ray has its own")
+
+
+def _on_ray(settings: LabelAloneSettings, facts: Facts, config: DistillConfig) -> OnCluster:
+    """Label on Ray's workers, which load generator and reward by the names given here; files by their whole paths."""
+    from cli.wiring import load_labeller
+    from surrogate.ray_labelling import label_on_ray
+
+    path = Path(settings.generator)
+    name = str(path.resolve()) if path.exists() else settings.generator
+    load = partial(load_labeller, name, settings.device, absolute_spec(settings.reward), facts)
+    how = {"extra_steps": config.extra_steps, "device": settings.device}
+    return lambda batches, store, progress: label_on_ray(load, batches, store, **how, progress=progress)
+
+
+def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> None:
     """Check everything that can be checked, then run."""
     reward, data, out = "+".join(settings.reward or []) or None, settings.data or [], settings.out
     if reward is None and not data:
@@ -59,15 +112,14 @@ def distill(settings: DistillSettings) -> None:
     if data and (settings.prompts or settings.images):
         flag = "prompts" if settings.prompts else "images"
         raise SpecError(f"--{flag} and --data exclude each other: stores hold their {flag}; lasro label takes --{flag}")
-    writing = {"overwrite": settings.overwrite, "resume": settings.resume}
-    leads = int(os.environ.get("RANK", "0")) == 0  # of the processes that accelerate launched
-    if leads and (out is not None or reward is not None):  # else the store names the reward
+    writing = _writing(settings)
+    if _leads() and (out is not None or reward is not None):  # else the store names the reward
         out = out or _default_out(reward)
         check_out(out, **writing)
 
-    import reward_zoo
     from cli.wiring import run_distill, run_training
     from finetune.generators.pipeline import load_generator
+    from reward_zoo.workers import in_workers
     from surrogate.folder import check_labels
     from surrogate.store import PROMPT_TABLE
     from surrogate.team import Team
@@ -81,7 +133,7 @@ def distill(settings: DistillSettings) -> None:
     pictures = captioned(settings.images) if settings.images else []
     facts = facts_of(settings.prompts, *(store.prompt_table for store in stores))
     asked = [*texts, *(prompt for _, prompt in pictures), *(prompt for store in stores for prompt in store.prompts())]
-    scorer, loaded = briefed(reward_zoo.load(reward), facts, asked), load_generator(generator, settings.device)
+    scorer, loaded = briefed(in_workers(reward, workers), facts, asked), load_generator(generator, settings.device)
     for store in stores:
         check_labels(store, loaded)
     team = Team.gather(sharded=settings.shard)
@@ -105,6 +157,15 @@ def distill(settings: DistillSettings) -> None:
         f"Spearman {result['spearman']:.3f}, {result['reward_calls']} reward calls, {result['minutes']:.1f} minutes"
     )
     note(f"next: lasro finetune --surrogate {result['surrogate']}")
+
+
+def _writing(settings: RunSettings) -> dict[str, bool]:
+    return {"overwrite": settings.overwrite, "resume": settings.resume}
+
+
+def _leads() -> bool:
+    """Of the processes that accelerate launched."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _default_out(reward: str, ending: str = "") -> Path:

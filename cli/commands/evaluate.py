@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.output import note, print_json, print_table, progress
 from reward_zoo.briefing import briefed, facts_of
 from reward_zoo.errors import SpecError
+
+if TYPE_CHECKING:
+    from reward_zoo.workers import RewardWorkers
 
 
 def evaluate(
@@ -21,6 +24,7 @@ def evaluate(
     max_prompts: int,
     noises: int,
     gradient_samples: int,
+    workers: RewardWorkers | None = None,
     seed: int,
     device: str,
     as_json: bool,
@@ -34,11 +38,11 @@ def evaluate(
         if value < least:
             raise SpecError(f"--{flag} {value}: must be at least {least}")
 
-    import reward_zoo
     from finetune.generators.pipeline import load_generator
     from finetune.generators.preset import find_preset
     from finetune.lora import load_lora
     from finetune.prompts import load_prompts, prompts_of
+    from reward_zoo.workers import in_workers
     from surrogate.evaluation import evaluate_surrogate, roll_out
     from surrogate.folder import check_latent_space, load_surrogate, save_fidelity
     from surrogate.labelling import RewardMeter
@@ -48,7 +52,7 @@ def evaluate(
     name = generator or saved.config["generator"]
     texts = load_prompts(prompts) if prompts else prompts_of(find_preset(name), "eval_prompts", "--prompts")
     texts = texts[:max_prompts]
-    reward = briefed(reward_zoo.load(saved.config["reward"]), facts_of(prompts), texts)
+    reward = briefed(in_workers(saved.config["reward"], workers), facts_of(prompts), texts)
     loaded = load_generator(name, device)
     check_latent_space(saved.surrogate, loaded)
     if adapter is not None:

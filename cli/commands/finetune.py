@@ -16,21 +16,22 @@ from reward_zoo.errors import MissingWeightsError, SpecError
 if TYPE_CHECKING:
     from cli.tuning_app import FinetuneSettings
     from reward_zoo import Reward
+    from reward_zoo.workers import RewardWorkers
 
 
-def finetune(settings: FinetuneSettings) -> None:
+def finetune(settings: FinetuneSettings, workers: RewardWorkers | None = None) -> None:
     """Check everything that can be checked, then run."""
     out, trackers, surrogate = settings.out or Path("runs/tuned"), settings.trackers or ["tensorboard"], settings.surrogate
     check_names(trackers)
     check_out(out, overwrite=settings.overwrite, resume=settings.resume)
 
-    import reward_zoo
     from cli.tuning import TuningJob, critic_of, real_pictures, run_finetune
     from finetune.generators.pipeline import load_generator
     from finetune.generators.preset import find_preset
     from finetune.methods import load_method
     from finetune.prompts import load_prompts, prompts_of
     from reward_zoo.briefing import briefed, facts_of
+    from reward_zoo.workers import in_workers
     from surrogate.folder import check_latent_space, load_surrogate
 
     config = chosen(FinetuneConfig, settings)
@@ -47,7 +48,7 @@ def finetune(settings: FinetuneSettings) -> None:
     testing = (
         load_prompts(settings.eval_prompts) if settings.eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
     )
-    scorer, watched = reward_zoo.load(reward), load_guards(settings.guards, reward)
+    scorer, watched = in_workers(reward, workers), load_guards(settings.guards, reward, workers)
     facts, asked = facts_of(settings.prompts, settings.eval_prompts), [*training, *testing]
     scorer, watched = briefed(scorer, facts, asked), {name: briefed(guard, facts, asked) for name, guard in watched.items()}
     loading = {name: getattr(settings, name) for name in ("gradient_checkpointing", "precision", "text_cache")}
@@ -79,16 +80,16 @@ def finetune(settings: FinetuneSettings) -> None:
         print_comparison(result)
 
 
-def load_guards(specs: list[str] | None, reward: str) -> dict[str, Reward]:
+def load_guards(specs: list[str] | None, reward: str, workers: RewardWorkers | None = None) -> dict[str, Reward]:
     """The guards asked for; without any, `artifact_guard` and a second opinion that this machine has."""
-    import reward_zoo
+    from reward_zoo.workers import in_workers
 
     if specs:
-        return {spec: reward_zoo.load(spec) for spec in specs}
+        return {spec: in_workers(spec, workers) for spec in specs}
     second = "ocr:engine=easyocr" if reward.split(":")[0] == "ocr" and "easyocr" not in reward else "sharpness"
-    found = {"artifact_guard": reward_zoo.load("artifact_guard")}
+    found = {"artifact_guard": in_workers("artifact_guard", None)}
     try:
-        found[second] = reward_zoo.load(second)
+        found[second] = in_workers(second, workers)
     except MissingWeightsError as error:
         note(f"no guard {second}: {error}")
     return found

@@ -96,13 +96,14 @@ def test_labelling_killed_again_and_again_gives_the_rows_of_one_in_peace(start, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
-def test_labelling_killed_at_random_moments(start, lasro, label, labels, place, seed):
-    rng, out = random.Random(seed), f"random-{seed}"
-    for number in range(4):
-        ends = time.monotonic() + rng.uniform(0.3, 2.5)
-        kill(start(*label(out), *(["--resume"] if number else [])), lambda ends=ends: time.monotonic() > ends)
-    code, _, err = lasro(*label(out), "--resume")
+@pytest.mark.parametrize("beside", [[], ["--reward-workers", 1]], ids=["here", "in workers"])
+@pytest.mark.parametrize("seed", range(2))
+def test_labelling_killed_at_ten_random_moments(start, lasro, label, labels, place, seed, beside):
+    rng, out = random.Random(seed), f"random-{seed}-{len(beside)}"
+    for number in range(10):
+        ends = time.monotonic() + rng.uniform(0.3, 2.5 if not beside else 9)
+        kill(start(*label(out), *beside, *(["--resume"] if number else [])), lambda ends=ends: time.monotonic() > ends)
+    code, _, err = lasro(*label(out), *beside, "--resume")
     assert code == 0, err
     assert rows(place / out) == rows(labels)
 

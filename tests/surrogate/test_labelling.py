@@ -6,7 +6,7 @@ from PIL import Image
 
 import reward_zoo
 from cli.items import captioned
-from reward_zoo.errors import ImageError, SpecError, TableError
+from reward_zoo.errors import ImageError, RewardFailedError, SpecError, TableError
 from surrogate.config import DistillConfig
 from surrogate.errors import StoreError
 from surrogate.labelling import RewardMeter, batches_to_do, label, label_images
@@ -39,6 +39,46 @@ def test_what_is_there_is_not_asked_again(generator, tmp_path):
     store, meter = labelled(generator, tmp_path / "s")
     assert meter.calls == 2  # z1 and z2 of the third pair
     assert len(store.labels()) == 6
+
+
+def contents(store):
+    return {str(file.relative_to(store.folder)): file.read_bytes() for file in store.folder.rglob("*") if file.is_file()}
+
+
+def test_batches_done_in_any_order_make_the_same_store(generator, tmp_path):
+    jobs = [("a cat", seed) for seed in range(7)]
+    whole, _ = labelled(generator, tmp_path / "whole", jobs)
+    mixed = LabelledStore.create(tmp_path / "mixed", generator="tiny", reward="brightness", latent_space={})
+    meter, batches = RewardMeter(reward_zoo.load("brightness")), batches_to_do(mixed, jobs, 2)
+    label(generator, meter, [batches[3], batches[1]], mixed)  # as by several processes, of which some were killed
+    (mixed.folder / "shard-00002.safetensors").write_bytes(b"half a shard")
+    assert [batch.shard for batch in batches_to_do(mixed, jobs, 2)] == [0, 2]
+    label(generator, meter, batches_to_do(mixed, jobs, 2), mixed)
+    assert contents(mixed) == contents(whole)
+    assert LabelledStore.open(mixed.folder).labels() == whole.labels()
+
+
+def test_painting_ahead_changes_nothing(generator, tmp_path):
+    jobs = [("a cat", seed) for seed in range(7)]
+    assert contents(labelled(generator, tmp_path / "a", jobs)[0]) == contents(
+        labelled(generator, tmp_path / "b", jobs, ahead=2)[0]
+    )
+
+
+def test_what_was_judged_before_a_mistake_stands(generator, tmp_path):
+    store = LabelledStore.create(tmp_path / "s", generator="tiny", reward="r", latent_space={})
+    meter, reward = RewardMeter(reward_zoo.load("brightness")), reward_zoo.load("brightness")
+
+    def fails_later(**given):
+        if meter.calls >= 8:
+            raise RewardFailedError("the reward's own words")
+        return reward(**given)
+
+    fails_later.card, fails_later.elsewhere = reward.card, True
+    meter.reward = fails_later
+    with pytest.raises(RewardFailedError, match="the reward's own words"):
+        label(generator, meter, batches_to_do(store, [("a cat", seed) for seed in range(9)], 2), store)
+    assert len(store) == 8
 
 
 def test_the_price_of_a_pair_is_its_stages():
