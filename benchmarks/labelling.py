@@ -3,32 +3,38 @@
     python -m benchmarks.labelling --samples 1000
 
 Labels the same samples of tiny-signs by a plain loop (roll out, decode, ask, write), with the reward asked in a thread beside,
-and with reward workers; checks that the stores are equal, byte for byte. Models and workers are loaded before the
-clock starts. Of the plain loop it prints what each stage took and how much of the cores it kept busy: that bounds what any
-overlap can win.
+by reward workers, and by several processes that share the batches, each with one thread; checks that the stores are equal,
+byte for byte. Models and workers are loaded before the clock starts. Of the plain loop it prints what each stage took and how
+much of the cores it kept busy: that bounds what any overlap can win.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import reward_zoo
 from cli.output import note, print_json, print_table
 from cli.wiring import label_jobs
-from finetune.generators.pipeline import load_generator
+from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.prompts import load_prompts
 from reward_zoo.devices import cpu_threads
-from reward_zoo.workers import RewardWorkers, in_workers
+from reward_zoo.workers import in_workers, reward_workers
 from surrogate.config import DistillConfig
-from surrogate.labelling import Batch, RewardMeter, batches_to_do, judge, label, paint
+from surrogate.labelling import Batch, Painted, RewardMeter, batches_to_do, judge, label
+from surrogate.pipeline import AHEAD
 from surrogate.store import LabelledStore
 
+PLAIN, AT_ONCE = "plain loop", "plain loop, a batch decoded at once"
 STAGES = ("roll out", "decode", "reward", "write")
 
 
@@ -48,19 +54,59 @@ class Clock:
 
 
 def plain_loop(
-    generator: Any,  # noqa: ANN401 - an SDXLGenerator
+    generator: SDXLGenerator,
     meter: RewardMeter,
     batches: Sequence[Batch],
     store: LabelledStore,
+    *,
     extra_steps: int,
     clock: Clock,
+    at_once: bool = False,
 ) -> None:
-    """One stage after the other."""
+    """One stage after the other; `at_once`: a batch decoded as a whole, not in parts that fit the caches."""
+    decode = torch.no_grad()(generator.decode_with_gradient) if at_once else generator.decode
     for batch in batches:
         rollout = clock("roll out", lambda batch=batch: batch.rollout(generator, extra_steps))
-        painted = clock("decode", lambda rollout=rollout: paint(generator, rollout))
+        latents = torch.cat(list(rollout.stages.values()))
+        images = clock("decode", lambda latents=latents: decode(latents))
+        painted = Painted(rollout, latents, images)
         labelled = clock("reward", lambda painted=painted: judge(meter, painted))
         clock("write", lambda batch=batch, labelled=labelled: store.put(batch.shard, *labelled))
+
+
+def member(pipe: Connection, folder: Path, reward: str, jobs: list[tuple[str, int]], extra_steps: int, share: slice) -> None:
+    """A process of several that share the batches, as under `--engine accelerate`; it says when it is ready, and when done."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    generator, meter = load_generator("tiny-signs", "cpu"), RewardMeter(reward_zoo.load(reward))
+    generator.encode(sorted({prompt for prompt, _ in jobs}))
+    warm = new_store(folder / f"warm {share.start}")
+    label(generator, meter, batches_to_do(warm, jobs[:8], 8), warm, extra_steps=extra_steps)
+    store = LabelledStore.open(folder / "shared")
+    batches = batches_to_do(store, jobs, DistillConfig.label_batch_size)[share]
+    pipe.send("ready")
+    pipe.recv()
+    label(generator, meter, batches, store, extra_steps=extra_steps)
+    pipe.send("done")
+
+
+def shared(count: int, folder: Path, reward: str, jobs: list[tuple[str, int]], extra_steps: int) -> float:
+    """Seconds that `count` processes of one thread take, each for its share of the batches."""
+    context, pipes = multiprocessing.get_context("spawn"), []
+    new_store(folder / "shared")
+    for rank in range(count):
+        mine, theirs = context.Pipe()
+        given = (theirs, folder, reward, jobs, extra_steps, slice(rank, None, count))
+        context.Process(target=member, args=given, daemon=True).start()
+        pipes.append(mine)
+    for pipe in pipes:
+        pipe.recv()
+    began = time.perf_counter()
+    for pipe in pipes:
+        pipe.send("go")
+    for pipe in pipes:
+        pipe.recv()
+    return time.perf_counter() - began
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -74,56 +120,68 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--reward", default="ocr")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--extra-steps", type=int, default=8)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
 
     generator = load_generator("tiny-signs", "cpu")
     config = DistillConfig(samples=given.samples, extra_steps=given.extra_steps)
-    jobs = label_jobs(load_prompts("signs-train"), config)
+    jobs, extra = label_jobs(load_prompts("signs-train"), config), given.extra_steps
+    images = len(jobs) * config.stages
     generator.encode(sorted({prompt for prompt, _ in jobs}))
-    clock, rows, stores = Clock(), [], []
+    clocks = {PLAIN: Clock(), AT_ONCE: Clock()}
+    ways = {PLAIN: 0, AT_ONCE: 0, "reward in a thread beside": 0, **{f"--reward-workers {n}": n for n in given.workers}}
+    seconds, stores = {}, {}
     with tempfile.TemporaryDirectory() as place:
-        for name, count in (("plain loop", None), ("overlap", 0), *((f"{n} reward workers", n) for n in given.workers)):
-            workers = RewardWorkers(count) if count else None
-            reward = in_workers(given.reward, workers)
-            warm = batches_to_do(_store(Path(place) / f"warm {name}"), jobs[:8], 8)
-            label(generator, RewardMeter(reward), warm, _store(Path(place) / f"warm {name}"), extra_steps=given.extra_steps)
-            store = _store(Path(place) / name)
-            todo, meter = batches_to_do(store, jobs, config.label_batch_size), RewardMeter(reward)
-            note(f"{name}: {len(jobs) * config.stages} images")
-            began = time.perf_counter()
-            if count is None:
-                plain_loop(generator, meter, todo, store, given.extra_steps, clock)
-            else:
-                label(generator, meter, todo, store, extra_steps=given.extra_steps)
-            seconds = time.perf_counter() - began
-            stores.append(files(store.folder))
-            if workers:
-                workers.close()
-            rows.append({"way": name, "seconds": seconds, "images_a_second": meter.calls / seconds})
-    for row, store in zip(rows, stores, strict=True):
-        row |= {"ratio": row["seconds"] / rows[0]["seconds"], "equal": store == stores[0]}
-    stages = [
-        {"stage": stage, "seconds": clock.wall[stage], "cores_busy": clock.cpu[stage] / clock.wall[stage]} for stage in STAGES
+        for way, count in ways.items():
+            with reward_workers(count) as workers:
+                reward = in_workers(given.reward, workers)
+                warm, store, meter = new_store(Path(place) / f"warm {way}"), new_store(Path(place) / way), RewardMeter(reward)
+                label(generator, meter, batches_to_do(warm, jobs[:8], 8), warm, extra_steps=extra)
+                note(f"{way}: {images} images")
+                todo, began = batches_to_do(store, jobs, config.label_batch_size), time.perf_counter()
+                if way in clocks:
+                    how = {"clock": clocks[way], "at_once": way == AT_ONCE}
+                    plain_loop(generator, meter, todo, store, extra_steps=extra, **how)
+                else:
+                    label(generator, meter, todo, store, extra_steps=extra, ahead=AHEAD)
+                seconds[way], stores[way] = time.perf_counter() - began, files(store.folder)
+        way = f"{given.processes} processes share the batches"
+        note(f"{way}: {images} images")
+        seconds[way] = shared(given.processes, Path(place), given.reward, jobs, extra)
+        stores[way] = files(Path(place) / "shared")
+    found = [
+        {
+            "way": way,
+            "seconds": took,
+            "images_a_second": images / took,
+            "ratio": took / seconds[PLAIN],
+            "equal": stores[way] == stores[PLAIN],
+        }
+        for way, took in seconds.items()
     ]
-    busy = sum(clock.cpu.values()) / sum(clock.wall.values()) / cpu_threads()
+    clock, cores = clocks[PLAIN], cpu_threads()
+    busy = sum(clock.cpu.values()) / sum(clock.wall.values()) / cores
     if given.json:
-        print_json({"ways": rows, "stages": stages, "busy": busy, "threads": torch.get_num_threads()})
+        print_json({"ways": found, "seconds": clock.wall, "processor_seconds": clock.cpu, "busy": busy})
         return
-    cells = [
-        (row["way"], f"{row['seconds']:.1f}", f"{row['images_a_second']:.0f}", f"{row['ratio']:.2f}", row["equal"])
-        for row in rows
-    ]
-    print_table(("", "seconds", "images/s", "of the plain loop", "equal rows"), cells)
+    print_table(
+        ("", "seconds", "images/s", "of the plain loop", "equal store"),
+        [
+            (one["way"], f"{one['seconds']:.1f}", f"{one['images_a_second']:.0f}", f"{one['ratio']:.2f}", one["equal"])
+            for one in found
+        ],
+    )
     print_table(
         ("plain loop", "seconds", "cores busy"),
-        [(one["stage"], f"{one['seconds']:.1f}", f"{one['cores_busy']:.2f}") for one in stages],
+        [(stage, f"{clock.wall[stage]:.1f}", f"{clock.cpu[stage] / clock.wall[stage]:.2f}") for stage in STAGES],
     )
-    print(f"The plain loop keeps {busy:.0%} of {cpu_threads()} cores busy.")
+    print(f"The plain loop keeps {busy:.0%} of {cores} cores busy.")
 
 
-def _store(folder: Path) -> LabelledStore:
+def new_store(folder: Path) -> LabelledStore:
+    """An empty one."""
     return LabelledStore.create(folder, generator="tiny-signs", reward="ocr", latent_space={})
 
 

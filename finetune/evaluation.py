@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,11 @@ import torch
 from finetune.diversity import PerceptualFeatures, diversity
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.statistics import paired_interval
-from reward_zoo import Scores
+from reward_zoo import Reward, Scores
+from surrogate.labelling import RewardMeter, ahead_of
+from surrogate.pipeline import overlap
 
-Scorer = Callable[..., Scores]  # a reward, or a meter of one
+Scorer = Reward | RewardMeter
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def evaluate(
     diversity_prompts: int = 0,
     batch_size: int = 32,
 ) -> Evaluation:
-    """Roll out every (prompt, seed) and score it.
+    """Roll out every (prompt, seed) and score it, the next while these are scored.
 
     Args:
         generator: as it is now.
@@ -58,20 +60,29 @@ def evaluate(
     final, first, images = [], [], []
     components: dict[str, list[torch.Tensor]] = {}
     found: dict[str, list[Scores]] = {name: [] for name in guards or {}}
-    for start in range(0, len(prompts), batch_size):
+
+    def paint(start: int) -> tuple[list[str], torch.Tensor, torch.Tensor | None]:
+        """Some prompts, the images of their last step and, where asked for, of the first."""
         chunk = list(prompts[start : start + batch_size])
         stages = generator.rollout(chunk, seeds[start : start + batch_size]).stages
-        pictures = generator.decode(stages[max(stages)])
+        both = one_step and len(stages) > 1
+        return chunk, generator.decode(stages[max(stages)]), generator.decode(stages[1]) if both else None
+
+    def judge(painted: tuple[list[str], torch.Tensor, torch.Tensor | None]) -> None:
+        chunk, pictures, earlier = painted
         scores = reward(images=pictures, prompts=chunk)
         final.append(scores.values)
-        if one_step and len(stages) > 1:
-            first.append(reward(images=generator.decode(stages[1]), prompts=chunk).values)
+        if earlier is not None:
+            first.append(reward(images=earlier, prompts=chunk).values)
         for name, part in scores.components.items():
             components.setdefault(name, []).append(part)
         for name, guard in (guards or {}).items():
             found[name].append(guard(images=pictures, prompts=chunk))
         if sum(map(len, images)) < keep_images:
             images.append(pictures.cpu())
+
+    starts = range(0, len(prompts), batch_size)
+    overlap(starts, paint, judge, lambda start, judged: None, ahead=ahead_of(generator, reward))
     return Evaluation(
         scores=torch.cat(final).numpy(),
         one_step=torch.cat(first).numpy() if first else np.array([]),

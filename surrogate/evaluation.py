@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from surrogate.fidelity import agreement, noise_ceiling, pairwise_accuracy
-from surrogate.labelling import RewardMeter
+from surrogate.labelling import RewardMeter, ahead_of
 from surrogate.model import Surrogate
+from surrogate.pipeline import overlap
 from surrogate.seeding import derive_seed, stream
-from surrogate.types import Generator, TextConditioning
+from surrogate.types import Generator, Rollout, TextConditioning
 
 NOISE_LEVELS = (0, 50, 100, 200, 400)
 STEP_SIZES = (0.03, 0.1, 0.3)  # root mean square of a step, where latents have about 1
@@ -58,16 +59,27 @@ def roll_out(
     pairs = [(number, prompt, noise) for number, prompt in enumerate(prompts) for noise in range(noises)]
     jobs = [(number, prompt, derive_seed(seed, "evaluate", prompt, noise)) for number, prompt, noise in pairs]
     latents, scores, groups, stages, texts = [], [], [], [], []
-    for start in range(0, len(jobs), batch_size):
-        numbers, chunk, seeds = zip(*jobs[start : start + batch_size], strict=True)
+
+    def paint(start: int) -> tuple[Rollout, list[torch.Tensor]]:
+        """Samples of some jobs and, stage by stage, the images that they are."""
+        _, chunk, seeds = zip(*jobs[start : start + batch_size], strict=True)
         rollout = generator.rollout(list(chunk), list(seeds))
+        return rollout, [generator.decode(samples) for samples in rollout.stages.values()]
+
+    def judge(painted: tuple[Rollout, list[torch.Tensor]]) -> Rollout:
+        rollout, images = painted
+        scores.extend(meter(pictures, rollout.prompts).values for pictures in images)
+        return rollout
+
+    def keep_rows(start: int, rollout: Rollout) -> None:
         for stage, samples in rollout.stages.items():
             latents.append(samples.cpu())
-            scores.append(meter(generator.decode(samples), chunk).values)
-            groups += numbers
-            stages += [stage] * len(chunk)
-            texts += chunk
+            groups.extend(number for number, _, _ in jobs[start : start + batch_size])
+            stages.extend([stage] * len(samples))
+            texts.extend(rollout.prompts)
         progress(min(start + batch_size, len(jobs)), len(jobs), "")
+
+    overlap(range(0, len(jobs), batch_size), paint, judge, keep_rows, ahead=ahead_of(generator, meter))
     values = torch.cat(scores)
     keep = values.isfinite()
     rows = torch.nonzero(keep)[:, 0].tolist()

@@ -24,6 +24,11 @@ class RewardMeter:
     def __init__(self, reward: Reward, calls: int = 0) -> None:
         self.reward, self.calls = reward, calls
 
+    @property
+    def elsewhere(self) -> bool:
+        """The reward's own."""
+        return self.reward.elsewhere
+
     def __call__(self, images: torch.Tensor, prompts: Sequence[str]) -> Scores:
         """Score images B×3×H×W in [0, 1].
 
@@ -139,7 +144,7 @@ def batches_to_do(store: LabelledStore, jobs: Sequence[tuple[str, int]], batch_s
     return [Batch(number, part) for number, part in zip(store.free_numbers(), parts, strict=False)]
 
 
-def ahead_of(generator: Generator, reward: Reward) -> int:
+def ahead_of(generator: Generator, reward: Reward | RewardMeter) -> int:
     """How far a generator may paint ahead of a reward's answers: not at all where both would quarrel over this process's cores.
 
     Each keeps them busy alone; at once, they take longer (benchmarks/labelling.py).
@@ -181,5 +186,5 @@ def label(
         lambda batch: paint(generator, batch.rollout(generator, extra_steps)),
         lambda painted: judge(meter, painted),
         keep,
-        ahead=ahead_of(generator, meter.reward) if ahead is None else ahead,
+        ahead=ahead_of(generator, meter) if ahead is None else ahead,
     )
