@@ -26,7 +26,6 @@ from reward_zoo.reward import Reward, RewardInputs
 from reward_zoo.scores import Scores
 from reward_zoo.serving.protocol import decode_question, decode_scores, encode_question, encode_scores
 from reward_zoo.serving.question import Question
-from reward_zoo.spec import RemoteSpec, parse_spec
 
 if TYPE_CHECKING:
     import torch
@@ -88,14 +87,14 @@ def reward_workers(count: int) -> Iterator[RewardWorkers | None]:
 
 
 def in_workers(spec: str, workers: RewardWorkers | None) -> Reward:
-    """`load(spec)`, scored by workers where there are any; of a composite, each member is. A server's stays with its server."""
+    """`load(spec)`, scored by workers where there are any; of a composite, each member is. What is elsewhere stays there."""
     reward = load(spec)
-    if workers is None or (not isinstance(reward, Composite) and isinstance(parse_spec(spec), RemoteSpec)):
+    if workers is None:
         return reward
     if isinstance(reward, Composite):
         reward.members = [replace(member, reward=in_workers(member.spec, workers)) for member in reward.members]
         return reward
-    return InWorkers(reward, spec, workers)
+    return reward if reward.elsewhere else InWorkers(reward, spec, workers)
 
 
 class InWorkers(Reward):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
@@ -73,14 +75,15 @@ def label_on_ray(
     from safetensors.torch import load as read
 
     todo, calls = {batch.shard: len(batch.jobs) for batch in batches}, 0
-    for row in _rows(Labeller, (load, extra_steps), batches, device):
-        if row["error"]:
-            raise EngineError(row["error"])
-        if jobs := todo.pop(int(row["shard"]), 0):
-            labels = [Label(**label) for label in json.loads(row["labels"])]
-            store.put(int(row["shard"]), read(row["latents"])["latents"], labels)
-            calls += len(labels)
-            progress(jobs)
+    with redirect_stdout(sys.stderr):  # Ray speaks there, and stdout is data
+        for row in _rows(Labeller, (load, extra_steps), batches, device):
+            if row["error"]:
+                raise EngineError(row["error"])
+            if jobs := todo.pop(int(row["shard"]), 0):
+                labels = [Label(**label) for label in json.loads(row["labels"])]
+                store.put(int(row["shard"]), read(row["latents"])["latents"], labels)
+                calls += len(labels)
+                progress(jobs)
     if todo:
         raise EngineError(f"--engine ray: {len(todo)} batches did not come back; run the same command with --resume")
     return calls
