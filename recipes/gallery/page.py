@@ -18,6 +18,7 @@ HEAD = """# Gallery
 What scores high with each reward, and what scores low. The pictures are drawn by code or painted by the embedded generator, and
 the scores under them are measured on exactly these files:
 
+<!-- run -->
 ```bash
 lasro rewards score docs/images/gallery/sharpness-high.webp --reward sharpness
 ```

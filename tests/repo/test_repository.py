@@ -60,3 +60,12 @@ def test_the_docs_name_every_reward():
     page = (ROOT / "docs" / "rewards.md").read_text()
     missing = [card.name for card in reward_zoo.list_rewards() if f"| `{card.name}` | {card.summary}" not in page]
     assert not missing
+
+
+def test_every_package_is_typed():
+    assert [layer for layer in LAYERS if not (ROOT / layer / "py.typed").is_file()] == []
+
+
+def test_the_citation_is_of_this_version():
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
