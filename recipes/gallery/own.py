@@ -6,5 +6,5 @@ import torch
 
 
 def left_dark(images: torch.Tensor) -> torch.Tensor:
-    """Is the left half dark?"""
-    return (images[..., : images.shape[-1] // 2].mean((1, 2, 3)) < 0.4).float()
+    """How dark is the left half?"""
+    return 1 - images[..., : images.shape[-1] // 2].mean((1, 2, 3))
