@@ -101,6 +101,9 @@ class RunSettings:
     out: Annotated[Path | None, run_flag(help="Run folder.  [default: runs/REWARD]")] = None
     overwrite: Annotated[bool, run_flag("--overwrite", help="Delete what stands at --out first.")] = False
     resume: Annotated[bool, run_flag("--resume", help="Go on with the run at --out.")] = False
+    dry_run: Annotated[
+        bool, run_flag("--dry-run", help="Print what would be fetched, called, written and waited for; do nothing.")
+    ] = False
     config: Config = None
     set_: Set = None
     weights: Annotated[Path | None, run_flag("--weights", callback=use_weights, metavar="DIR", help=WEIGHTS_HELP)] = None

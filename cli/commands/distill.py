@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.commands.plan import plan_labels
 from cli.items import captioned
 from cli.output import note, print_json
 from cli.run_folder import Bystander, check_out, open_run
@@ -20,9 +21,11 @@ from surrogate.config import DistillConfig
 from surrogate.errors import EngineError
 
 if TYPE_CHECKING:
+    import reward_zoo
     from cli.options import RunSettings
     from cli.surrogate_app import DistillSettings, LabelAloneSettings, LabelSettings
     from cli.wiring import OnCluster
+    from finetune.generators.pipeline import SDXLGenerator
     from reward_zoo.workers import RewardWorkers
     from surrogate.store import LabelledStore
 
@@ -48,8 +51,15 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     config = distill_config(settings, generator)
     texts, pictures = _prompts(settings.prompts, generator), captioned(settings.images) if settings.images else []
     facts = facts_of(settings.prompts)
-    scorer = briefed(in_workers(reward, workers), facts, [*texts, *(prompt for _, prompt in pictures)])
-    loaded, team = load_generator(generator, settings.device), Team.gather()
+    asked = [*texts, *(prompt for _, prompt in pictures)]
+
+    def load() -> tuple[reward_zoo.Reward, SDXLGenerator]:
+        return briefed(in_workers(reward, workers), facts, asked), load_generator(generator, settings.device)
+
+    if settings.dry_run:
+        plan_labels(settings, out, reward, generator, config, texts, [prompt for _, prompt in pictures], load)
+        return
+    (scorer, loaded), team = load(), Team.gather()
     on_cluster = _on_ray(settings, facts, config) if engine == "ray" else None
     with open_run(out, **writing) if team.leads else nullcontext(Bystander(out)) as run:
         run.save_config(as_config(settings, extra_steps=config.extra_steps))
@@ -133,7 +143,15 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     pictures = captioned(settings.images) if settings.images else []
     facts = facts_of(settings.prompts, *(store.prompt_table for store in stores))
     asked = [*texts, *(prompt for _, prompt in pictures), *(prompt for store in stores for prompt in store.prompts())]
-    scorer, loaded = briefed(in_workers(reward, workers), facts, asked), load_generator(generator, settings.device)
+
+    def load() -> tuple[reward_zoo.Reward, SDXLGenerator]:
+        return briefed(in_workers(reward, workers), facts, asked), load_generator(generator, settings.device)
+
+    if settings.dry_run:
+        known = (reward, generator, config, texts, [prompt for _, prompt in pictures])
+        plan_labels(settings, out, *known, load, stores=stores, trains=True)
+        return
+    scorer, loaded = load()
     for store in stores:
         check_labels(store, loaded)
     team = Team.gather(sharded=settings.shard)

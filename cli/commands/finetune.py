@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.commands.plan import plan_tuning
 from cli.items import captioned
 from cli.output import note, print_json, print_table
 from cli.run_folder import check_out, open_run
@@ -48,19 +49,18 @@ def finetune(settings: FinetuneSettings, workers: RewardWorkers | None = None) -
     testing = (
         load_prompts(settings.eval_prompts) if settings.eval_prompts else prompts_of(preset, "eval_prompts", "--eval-prompts")
     )
-    scorer, watched = in_workers(reward, workers), load_guards(settings.guards, reward, workers)
     facts, asked = facts_of(settings.prompts, settings.eval_prompts), [*training, *testing]
-    scorer, watched = briefed(scorer, facts, asked), {name: briefed(guard, facts, asked) for name, guard in watched.items()}
     loading = {name: getattr(settings, name) for name in ("gradient_checkpointing", "precision", "text_cache")}
-    loaded = load_generator(generator, settings.device, **loading)
-    if saved:
-        check_latent_space(saved.surrogate, loaded)
-    pairs = captioned(settings.images) if settings.images else []
-    with open_run(out, overwrite=settings.overwrite, resume=settings.resume) as run:
-        found = {"reward": reward, "generator": generator, "guards": list(watched), "method_settings": vars(method[1])}
-        run.save_config(as_config(settings, **found))
+
+    def load() -> TuningJob:
+        scorer, guards = in_workers(reward, workers), load_guards(settings.guards, reward, workers)
+        scorer, guards = briefed(scorer, facts, asked), {name: briefed(guard, facts, asked) for name, guard in guards.items()}
+        loaded = load_generator(generator, settings.device, **loading)
+        if saved:
+            check_latent_space(saved.surrogate, loaded)
+        pairs = captioned(settings.images) if settings.images else []
         teacher = load_generator(settings.teacher, settings.device, **loading) if settings.teacher else None
-        job = TuningJob(
+        return TuningJob(
             generator=loaded,
             reward=scorer,
             reward_spec=reward,
@@ -70,9 +70,17 @@ def finetune(settings: FinetuneSettings, workers: RewardWorkers | None = None) -
             method=method,
             critic=critic_of(saved, scorer, config.seed) if saved and method[0].needs_surrogate else None,
             pictures=real_pictures(loaded, pairs, teacher) if pairs else None,
-            guards=watched,
+            guards=guards,
             trackers=trackers,
         )
+
+    if settings.dry_run:
+        plan_tuning(settings, out, [reward, *(settings.guards or [])], generator, load)
+        return
+    job = load()
+    with open_run(out, overwrite=settings.overwrite, resume=settings.resume) as run:
+        found = {"reward": reward, "generator": generator, "guards": list(job.guards), "method_settings": vars(method[1])}
+        run.save_config(as_config(settings, **found))
         result = run_finetune(run, job, resume=settings.resume)
     if settings.json:
         print_json(result)

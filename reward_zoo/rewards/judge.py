@@ -49,6 +49,7 @@ class VlmJudge(Reward):
         perceives="the judge's answer",
     )
     question: ClassVar[str] = RUBRIC
+    elsewhere = True
 
     def __init__(
         self,
