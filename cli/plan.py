@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.output import note, print_json, print_table, size_of
+from cli.output import duration, note, print_json, print_table, size_of
 from finetune.generators.needs import needs_of_generator
 from finetune.generators.preset import Preset, find_preset
 from reward_zoo.errors import SpecError
@@ -75,8 +75,8 @@ def show(plan: Plan, *, as_json: bool) -> None:
     calls = " + ".join(f"{count:,} {name}" for name, count in plan.reward_calls.items())
     rows.append(("reward calls", f"{sum(plan.reward_calls.values()):,}", plan.explained(calls, "calls")))
     rows.append(("images", f"{plan.images:,}" if plan.images is not None else "not known", ""))
-    parts = ", ".join(f"{name} {minutes(seconds)}" for name, seconds in plan.seconds.items())
-    total = f"about {minutes(sum(plan.seconds.values()))}" if plan.seconds else "not known"
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in plan.seconds.items())
+    total = f"about {duration(sum(plan.seconds.values()))}" if plan.seconds else "not known"
     rows.append(("time", total, plan.explained(parts, "time")))
     rows.append(("memory", f"about {size_of(plan.memory)}" if plan.memory else "not known", plan.explained("", "memory")))
     parts = ", ".join(f"{name} {size_of(count)}" for name, count in plan.disk.items())
@@ -84,13 +84,6 @@ def show(plan: Plan, *, as_json: bool) -> None:
     rows.append(("disk", total, plan.explained(parts, "disk")))
     print_table((f"lasro {plan.command}", str(plan.out), ""), rows)
     note("nothing was written; leave out --dry-run to begin")
-
-
-def minutes(seconds: float) -> str:
-    """As people say durations."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _line(need: Need) -> str:

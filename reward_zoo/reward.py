@@ -130,7 +130,7 @@ class Reward(ABC):
         if "prompt" in needs and inputs.prompts is None:
             raise MissingInputError(f"{name}: needs prompts; pass prompts=[...], one an image")
         if "target" in needs and inputs.targets is None and inputs.prompts is None:
-            raise MissingInputError(f"{name}: needs targets=[...], or prompts that quote them")
+            raise MissingInputError(f"{name}: needs targets=[...] (on the command line --target), or prompts that quote them")
         if "metadata" in needs and inputs.metadata is None:
             raise MissingInputError(f"{name}: needs metadata=[...], one record an image")
         if "reference" in needs and inputs.references is None:

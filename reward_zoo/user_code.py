@@ -27,7 +27,8 @@ def load_attribute(where: str, attribute: str) -> Any:  # noqa: ANN401 - whateve
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise SpecError(f"reward file {path}: no such file")
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.py")]) if path.parent.is_dir() else ""
+        raise SpecError(f"reward file {path}: no such file{'; ' + near if near.startswith('did') else ''}")
     spec = importlib.util.spec_from_file_location(f"lasro_user_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

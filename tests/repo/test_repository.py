@@ -32,7 +32,8 @@ def test_imports_point_down(path):
 
 @pytest.mark.parametrize("module", ["cli.app", "reward_zoo"])
 def test_importing_is_light(module):
-    code = f"import sys, {module}; print([m for m in ('torch', 'diffusers', 'transformers') if m in sys.modules])"
+    heavy = ("torch", "diffusers", "transformers", "numpy", "PIL", "scipy", "pyarrow", "rich")
+    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"
 
