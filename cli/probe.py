@@ -161,7 +161,7 @@ def why_not(plan: Plan, reward: reward_zoo.Reward | None) -> str:
     if plan.missing:
         return f"not on this machine: {', '.join(dict.fromkeys(need.source for need in plan.missing))}"
     if reward is not None and reward.elsewhere:
-        return f"{reward.card.name} asks another machine, and a plan asks nobody"
+        return f"{reward.card.name} is answered elsewhere, and a plan asks nobody"
     return ""
 
 

@@ -84,7 +84,6 @@ class Briefed(Reward):
     def __init__(self, reward: Reward, facts: Facts) -> None:
         self.reward, self.facts = reward, facts
         self.card = replace(reward.card, needs=("prompt",))
-        self.elsewhere = reward.elsewhere
 
     @property
     def has_hindsight(self) -> bool:

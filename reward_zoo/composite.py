@@ -102,7 +102,6 @@ class Composite(Reward):
 
     def __init__(self, members: Sequence[Member], *, aggregation: str = "sum", spec: str = "composite") -> None:
         self.members, self.aggregation = list(members), aggregation
-        self.elsewhere = any(member.reward.elsewhere for member in self.members)
         cards = [member.reward.card for member in members]
         kept = [card.perceives for card in cards if card.perceives]
         self.card = RewardCard(

@@ -45,7 +45,6 @@ class Reward(ABC):
     card: ClassVar[RewardCard] | RewardCard
     argument: ClassVar[str] = ""  # the option that stands first in its spec, without a name: timm:MODEL
     written: ClassVar[str] = ""  # its spec, where that is not NAME, NAME:option=value or NAME:ARGUMENT
-    elsewhere: bool = False  # scoring asks another machine, which may cost somebody something
 
     @abstractmethod
     def score(self, inputs: RewardInputs) -> Any:  # noqa: ANN401 - tensor, array, list or Scores; checked by __call__

@@ -107,7 +107,7 @@ def load_surrogate(source: str | Path) -> SavedSurrogate:
         folder = _download(str(source))
     for name in FILES[:3]:
         if not (folder / name).is_file():
-            raise SurrogateFolderError(f"surrogate {folder}: {name} is missing; give the folder surrogate of a run of lasro distill")
+            raise SurrogateFolderError(f"surrogate {folder}: {name} is missing; give RUN/surrogate of a lasro distill")
     try:
         config = json.loads((folder / "config.json").read_text())
         version = config["format_version"]

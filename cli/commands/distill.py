@@ -53,6 +53,8 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     facts = facts_of(settings.prompts)
     asked = [*texts, *(prompt for _, prompt in pictures)]
 
+    workers = None if settings.dry_run else workers  # a plan asks in this process
+
     def load() -> tuple[reward_zoo.Reward, SDXLGenerator]:
         return briefed(in_workers(reward, workers), facts, asked), load_generator(generator, settings.device)
 
@@ -143,6 +145,8 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     pictures = captioned(settings.images) if settings.images else []
     facts = facts_of(settings.prompts, *(store.prompt_table for store in stores))
     asked = [*texts, *(prompt for _, prompt in pictures), *(prompt for store in stores for prompt in store.prompts())]
+
+    workers = None if settings.dry_run else workers  # a plan asks in this process
 
     def load() -> tuple[reward_zoo.Reward, SDXLGenerator]:
         return briefed(in_workers(reward, workers), facts, asked), load_generator(generator, settings.device)

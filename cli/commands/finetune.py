@@ -52,6 +52,8 @@ def finetune(settings: FinetuneSettings, workers: RewardWorkers | None = None) -
     facts, asked = facts_of(settings.prompts, settings.eval_prompts), [*training, *testing]
     loading = {name: getattr(settings, name) for name in ("gradient_checkpointing", "precision", "text_cache")}
 
+    workers = None if settings.dry_run else workers  # a plan asks in this process
+
     def load() -> TuningJob:
         scorer, guards = in_workers(reward, workers), load_guards(settings.guards, reward, workers)
         scorer, guards = briefed(scorer, facts, asked), {name: briefed(guard, facts, asked) for name, guard in guards.items()}

@@ -34,7 +34,6 @@ class Remote(Reward):
     """
 
     written: ClassVar[str] = "http://HOST:PORT/NAME"
-    elsewhere = True
     card = RewardCard(
         name="remote",
         summary="a reward on another machine or in another environment: http://host:port/NAME",

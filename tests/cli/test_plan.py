@@ -79,7 +79,7 @@ def test_what_is_not_here_is_listed_and_nothing_is_guessed(lasro, place):
 def test_another_machine_is_not_asked(lasro, place, tiny_sdxl):
     reward = "vlm_judge:base_url=http://127.0.0.1:9/v1"
     found = planned(lasro, place, "label", "--reward", reward, "--generator", tiny_sdxl, "--prompts", "prompts.txt")
-    assert found["sources"]["time"] == "vlm_judge asks another machine, and a plan asks nobody"
+    assert found["sources"]["time"] == "vlm_judge is answered elsewhere, and a plan asks nobody"
     assert found["reward_calls"]["labels"] > 0
 
 
