@@ -26,7 +26,7 @@ def test_what_lasro_says_is_on_the_page_and_enough_to_go_on(lasro, tmp_path, mon
     assert (code, out) == (2, "")
     assert [line for line in err.splitlines() if line.startswith("error: ")] == [f"error: {said}"]
     assert files(tmp_path) == before
-    new = set(re.findall(r"\w+", instead)) - set(re.findall(r"\w+", typed))
+    new = set(re.findall(r"[\w-]+", instead)) - set(re.findall(r"[\w-]+", typed))
     assert any(word in said for word in new), "what to type instead stands nowhere in the message"
 
 
