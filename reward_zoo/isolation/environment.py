@@ -35,7 +35,7 @@ FOR_THE_WORKER = (
     "torch",
     "uvicorn>=0.32",
 )
-LAST_LINES = 3  # of uv's messages, in an error
+LAST_LINES = 3  # of uv's messages, in an error, if none of them says what is wrong
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,10 @@ def _run(command: list[str | Path], log: TextIO, title: str) -> None:
         for line in process.stderr:
             sys.stderr.write(line)
             log.write(line)
-            lines.append(" ".join(line.replace("╰─▶", " ").replace("×", " ").split()))
+            lines.append(" ".join(line.split()))
     if process.returncode:
-        said = " ".join([line for line in lines if line][-LAST_LINES:]) or f"exit code {process.returncode}"
+        faults = [number for number, line in enumerate(lines) if line.startswith(("error", "×"))]
+        said = " ".join(lines[faults[-1] if faults else -LAST_LINES :]) or f"exit code {process.returncode}"
         raise BuildError(f"{title}: its own environment cannot be built: uv {command[1]}: {said} (whole log: {log.name})")
 
 

@@ -117,7 +117,8 @@ class Endpoint:
         if answer.is_error:
             known = getattr(errors, kind, None)
             named = known if isinstance(known, type) and issubclass(known, RewardError) else RewardFailedError
-            raise named(f"{url}: {status}: {reason}")
+            doubt = "" if kind or HEADER in answer.headers else "; is that a lasro server of this version?"
+            raise named(f"{url}: {status}: {reason}{doubt}")
         spoken = answer.headers.get(HEADER)
         if spoken != VERSION:
             raise ProtocolError(

@@ -3,8 +3,6 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 
 import reward_zoo
 from reward_zoo.serving import config
+from tests.tiny.processes import ServeProcess
 
 MISTAKES = {
     "an unknown reward": (["--reward", "brigthness"], "did you mean 'brightness'"),
@@ -70,24 +69,19 @@ def test_a_server_process_from_start_to_stop(tmp_path, images, monkeypatch):
     """At a Unix socket, with a token; SIGTERM in the middle of a request."""
     (tmp_path / "own.py").write_text(SLOW)
     (tmp_path / "token").write_text("secret\n")
-    command = [sys.executable, "-m", "cli", "serve", "--reward", f"late={tmp_path / 'own.py'}:slow", "--json"]
-    command += ["--unix", str(tmp_path / "socket"), "--token-file", str(tmp_path / "token")]
     monkeypatch.setenv("LASRO_TOKEN", "secret")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            spec = f"unix:{tmp_path / 'socket'}/late"
-            said = "".join(iter(process.stdout.readline, "}\n"))
-            assert json.loads(said + "}")["rewards"] == {"late": spec}
-            reward, found = reward_zoo.load(spec), []
-            assert (tmp_path / "socket").stat().st_mode & 0o077 == 0
-            asking = threading.Thread(target=lambda: found.append(reward(images=images)))
-            asking.start()
-            asking.join(0.25)
-            process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=20)
-            asking.join(10)
-        finally:
-            process.kill()
+    place = ["--unix", tmp_path / "socket", "--token-file", tmp_path / "token"]
+    with ServeProcess("--reward", f"late={tmp_path / 'own.py'}:slow", *place) as server:
+        process, spec = server.process, f"unix:{tmp_path / 'socket'}/late"
+        assert server.rewards == {"late": spec}
+        reward, found = reward_zoo.load(spec), []
+        assert (tmp_path / "socket").stat().st_mode & 0o077 == 0
+        asking = threading.Thread(target=lambda: found.append(reward(images=images)))
+        asking.start()
+        asking.join(0.25)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+        asking.join(10)
     assert process.returncode == 0
     assert torch.equal(found[0].values, images.mean((1, 2, 3)))
     lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]

@@ -1,4 +1,4 @@
-"""Runs in the environment of image_reward_original.txt: seeded weights in the original's format, and its own scores.
+"""Runs in the environment of the reward image_reward_original: seeded weights in the original's format, and its own scores.
 
 python image_reward_original.py FOLDER: reads FOLDER/vocab.txt, images/NN.png and prompts.json; writes ImageReward.pt and
 scores.json.

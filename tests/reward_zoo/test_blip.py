@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from PIL import Image
 import reward_zoo
 from reward_zoo.errors import MissingWeightsError
 from reward_zoo.images import to_uint8
+from reward_zoo.isolation.environment import Environment
+from reward_zoo.registry import card_of
 from reward_zoo.rewards.blip import noun_phrases
 from tests.tiny.blip import VOCABULARY, build_blip, build_image_reward
 from tests.tiny.rewards import SPECS
@@ -98,12 +101,11 @@ def test_another_checkpoint_is_named(tmp_path):
 
 
 @pytest.mark.slow
-def test_image_reward_is_the_original(tmp_path):
-    """The original package scores seeded weights in its own environment; the port, from the same file, agrees."""
-    python = tmp_path / "original" / "bin" / "python"
-    subprocess.run(["uv", "venv", "--python", "3.11", tmp_path / "original"], check=True)
-    install = ["uv", "pip", "install", "--python", python, "-r", HERE / "image_reward_original.txt"]
-    subprocess.run(install, check=True)
+def test_image_reward_is_the_original(tmp_path, monkeypatch):
+    """Seeded weights in the original format: the package by itself, as a reward in its own environment, and the port agree."""
+    monkeypatch.setenv("LASRO_CACHE", str(tmp_path / "cache"))
+    card = card_of("image_reward_original")
+    python = Environment(card.requirements, card.python).build(card.name)
     (tmp_path / "images").mkdir()
     images = torch.rand(32, 3, 7, 7, generator=torch.Generator().manual_seed(0))
     images = torch.nn.functional.interpolate(images, (224, 224), mode="bilinear")
@@ -116,10 +118,17 @@ def test_image_reward_is_the_original(tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join([*(word for word in VOCABULARY if word not in ("[DEC]", "[ENC]")), *filler]))
     subprocess.run([python, HERE / "image_reward_original.py", tmp_path], check=True, cwd=tmp_path)
     want = torch.tensor(json.loads((tmp_path / "scores.json").read_text()))
-    reward = reward_zoo.load(f"image_reward:weights={tmp_path}")
     rounded = torch.from_numpy(to_uint8(images)).permute(0, 3, 1, 2) / 255
+    original = reward_zoo.load(f"isolated:image_reward_original:weights={tmp_path}")
+    assert torch.equal(original(images=rounded, prompts=prompts).values, want)
+    del original
+    reward = reward_zoo.load(f"image_reward:weights={tmp_path}")
     with torch.no_grad():
         got = reward(images=rounded, prompts=prompts)
     assert want.std() > 0.01  # the images and prompts matter
     assert (got.values - want).abs().max() <= 1e-4
     assert got.components["prompt_truncated"].any()
+    here = {name: int(version(name).split(".")[0]) for name in ("open-clip-torch", "timm", "transformers")}
+    assert here["open-clip-torch"] >= 3
+    assert here["timm"] >= 1
+    assert here["transformers"] >= 5

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,32 @@ def test_the_command_line_shows_and_builds_them(fake_uv, own, lasro):
     assert [Path(row["environment"] or "").is_absolute() for row in rows] == [True, True, False]
     _, found, _ = lasro("doctor", "--json")
     assert {row["name"]: row["state"] for row in found}["image_reward_original"] == "missing weights"
+
+
+REAL = '''
+# /// script
+# dependencies = ["emoji==2.14.1", "rapidfuzz==3.13.0"]
+# ///
+import emoji
+import rapidfuzz
+
+def versions(images):
+    """Of a package that is not here, and of one that is here in another version."""
+    return images.mean((1, 2, 3)) * 0 + float(f"{emoji.__version__.split('.')[1]}.{rapidfuzz.__version__.split('.')[1]}")
+'''
+
+
+@pytest.mark.slow
+def test_a_real_environment_has_what_the_file_asks_for(tmp_path, images):
+    """By the real uv, over the network."""
+    (tmp_path / "own.py").write_text(REAL)
+    assert importlib.util.find_spec("emoji") is None
+    assert version("rapidfuzz") != "3.13.0"
+    reward = reward_zoo.load(f"isolated:{tmp_path / 'own.py'}:versions")
+    assert reward(images=images).values.tolist() == pytest.approx([14.13] * 4)
+
+
+@pytest.mark.slow
+def test_a_package_that_does_not_exist_is_uvs_own_words(tmp_path):
+    with pytest.raises(BuildError, match=r"uv pip: .*no-such-package-of-lasro.*whole log: "):
+        Environment(("no-such-package-of-lasro==1",)).build("it")
