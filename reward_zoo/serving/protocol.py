@@ -101,7 +101,7 @@ def decode_error(body: bytes) -> tuple[str, str]:
         answer = json.loads(body)
         return str(answer["error"]), str(answer.get("kind", ""))
     except Exception:
-        return body[:200].decode(errors="replace").strip() or "no reason given", ""
+        return " ".join(body[:200].decode(errors="replace").split()) or "no reason given", ""
 
 
 def decode_card(data: dict[str, Any]) -> RewardCard:
