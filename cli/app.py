@@ -15,7 +15,7 @@ from cli.download_app import download_app
 from cli.failures import INTERRUPTED, USAGE_ERROR, interrupted, run_guarded
 from cli.generate_app import generate_app
 from cli.help import Grouped, shown
-from cli.options import Device, Json, Out, Overwrite, Seed, WeightsFolder
+from cli.options import Device, Json, Out, Overwrite, Resume, Seed, WeightsFolder
 from cli.rewards_app import cache_app, rewards_app
 from cli.serve_app import serve_app
 from cli.surrogate_app import surrogate_app
@@ -39,6 +39,7 @@ def quickstart(
     steps: Annotated[int, typer.Option(help="Generator steps.")] = 80,
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -46,7 +47,7 @@ def quickstart(
     from cli.commands.quickstart import quickstart as run
 
     sizes = {"samples": samples, "steps": steps, "eval_samples": eval_samples}
-    run(out=out, seed=seed, **sizes, device=device, overwrite=overwrite, as_json=json)
+    run(out=out, seed=seed, **sizes, device=device, overwrite=overwrite, resume=resume, as_json=json)
 
 
 app.add_typer(surrogate_app)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.tables import write_table
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -53,6 +55,29 @@ def save_before_after(before: Evaluation, after: Evaluation, prompts: Sequence[s
             images.append(to_pil(evaluation.images[row]))
             captions.append(f"{name} {_score(evaluation.scores, row)}  {prompts[row] if name == 'before' else ''}")
     grid(images, captions, columns=4).save(folder / "before_after.png")
+
+
+def save_compared(before: Evaluation, after: Evaluation, prompts: Sequence[str], seeds: Sequence[int], folder: Path) -> None:
+    """`compared.jsonl`: every held-out prompt's scores before and after, what the reward read, and the guards'; with pictures.
+
+    The pictures that were kept are before/0000.png and after/0000.png, as they came from the generator.
+    """
+    records = []
+    for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+        record = {"prompt": prompt, "seed": seed}
+        for name, found in (("before", before), ("after", after)):
+            record[name] = {"score": float(found.scores[row])}
+            if len(found.one_step):
+                record[name]["one_step"] = float(found.one_step[row])
+            if found.perceived:
+                record[name]["perceived"] = found.perceived[row]
+            record[name]["guards"] = {guard: float(scores[row]) for guard, scores in found.guards.items()}
+            if found.images is not None and row < len(found.images):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                record[name]["picture"] = f"{name}/{row:04d}.png"
+                to_pil(found.images[row]).save(folder / record[name]["picture"])
+        records.append(record)
+    write_table(folder / "compared.jsonl", records)
 
 
 def validation_grid(found: Evaluation, prompts: Sequence[str]) -> Image.Image:

@@ -1,34 +1,54 @@
-"""A run's folder: config.yaml, metrics.jsonl, summary.json, samples/ and what the run makes."""
+"""A run's folder: config.yaml, environment.json, metrics.jsonl, summary.json, samples/ and what the run makes."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cli.environment import environment
 from cli.failures import RunFolderError
+from cli.run_state import Pulse, ended_by_wish
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where one run writes."""
+    """Where one run writes, and through which it is watched."""
 
     path: Path
+    pulse: Pulse | None = None
 
-    def save_config(self, config: dict[str, Any]) -> None:
-        """The resolved settings."""
+    def save_config(self, config: dict[str, Any], device: object) -> None:
+        """The resolved settings, and what they run on."""
         (self.path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        (self.path / "environment.json").write_text(json.dumps(environment(device), indent=2))
 
     def log(self, record: dict[str, Any]) -> None:
-        """One line of metrics.jsonl."""
+        """One line of metrics.jsonl, with the seconds since 1970."""
         with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps({**record, "time": round(time.time(), 2)}) + "\n")
+
+    def tell(
+        self, phase: str, done: int, total: int, *, leaving: Callable[[], bool] = lambda: False, pausable: bool = True
+    ) -> bool:
+        """Say how far the run is, between two of its steps; waits while it is asked to pause. Whether it is asked to stop."""
+        return self.pulse is not None and self.pulse.tell(phase, done, total, leaving=leaving, pausable=pausable)
+
+    def heed(self, phase: str, done: int, total: int, *, pausable: bool = True) -> None:
+        """The same, where all is saved already.
+
+        Raises:
+            Ended: it is asked to stop.
+        """
+        if self.tell(phase, done, total, pausable=pausable):
+            raise ended_by_wish()
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         """The run's result; a finished run is one that has it."""
@@ -38,7 +58,7 @@ class RunFolder:
 class Bystander(RunFolder):
     """The folder in a process that does not lead: it writes nothing."""
 
-    def save_config(self, config: dict[str, Any]) -> None:
+    def save_config(self, config: dict[str, Any], device: object) -> None:
         """The process that leads does."""
 
     def log(self, record: dict[str, Any]) -> None:
@@ -72,15 +92,19 @@ def check_out(out: Path, *, overwrite: bool, resume: bool) -> None:
 
 
 @contextmanager
-def open_run(out: Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[RunFolder]:
-    """The run's folder; taken away again when the run fails before it has made anything of worth."""
+def open_run(out: Path, *, overwrite: bool = False, resume: bool = False, watched: bool = True) -> Iterator[RunFolder]:
+    """The run's folder; taken away again when the run fails before it has made anything of worth.
+
+    `watched` runs say in it how they fare, and can be paused and stopped through it.
+    """
     check_out(out, overwrite=overwrite, resume=resume)
     if overwrite and out.exists():
         shutil.rmtree(out)
     fresh = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
-        yield RunFolder(out)
+        with Pulse(out) if watched else nullcontext() as pulse:
+            yield RunFolder(out, pulse)
     except BaseException:
         if fresh and not any(out.rglob("*.parquet/*.parquet")) and not any(out.rglob("*.pt")):
             shutil.rmtree(out, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ class Trackers:
     def log(self, record: dict[str, Any], step: int) -> None:
         """The numbers of a step."""
         numbers = {name: value for name, value in record.items() if isinstance(value, (int, float))}
+        for name, value in record.get("guards", {}).items():
+            numbers["guard/" + re.sub(r"[^\w.-]+", "_", name)] = value
         for tracker in self.trackers:
             tracker.log(numbers, step=step)
 

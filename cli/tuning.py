@@ -16,8 +16,9 @@ import torch
 import reward_zoo
 from cli.failures import Ended
 from cli.output import note, progress
-from cli.pictures import save_before_after, validation_grid
+from cli.pictures import save_before_after, save_compared, validation_grid
 from cli.run_folder import RunFolder
+from cli.run_state import ended_by_wish
 from cli.trackers import Trackers
 from cli.wiring import part_names
 from finetune.card import adapter_card
@@ -38,8 +39,9 @@ from surrogate.sampling import read_stores
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
 
-KEPT_IMAGES = 64  # of the final comparison, for its pictures and the distance to base
+KEPT_PIXELS = 64 * 512 * 512  # of the final comparison, for its pictures and the distance to base; 64 pictures at least
 DIVERSITY_PROMPTS = 48  # of the final comparison's, painted several times
+VALIDATION_DIVERSITY_PROMPTS = 12  # of every validation's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,8 @@ class TuningJob:
             trackers.log(record, record["step"])
             text = f"validation reward {record['validation_reward']:.3f}" if "validation_reward" in record else ""
             bar(record["step"], record["steps"], text)
+            if run.tell("tune", record["step"], record["steps"], leaving=lambda: trainer.leave):
+                trainer.leave = True
 
         def gallery(step: int, found: Evaluation, prompts: Sequence[str]) -> None:
             sheet = validation_grid(found, prompts)
@@ -77,13 +81,20 @@ class TuningJob:
             trackers.picture("validation", sheet, step)
 
         given = {"critic": self.critic, "pictures": self.pictures, "report": report, "gallery": gallery}
-        return Trainer(self.generator, self.reward, self.prompts, self.config, self.method, **given)
+        watched = {"guards": self.guards, "diversity_prompts": VALIDATION_DIVERSITY_PROMPTS}
+        trainer = Trainer(self.generator, self.reward, self.prompts, self.config, self.method, **given, **watched)
+        return trainer  # a name of its own: `report` looks at it
+
+    @property
+    def test_seeds(self) -> list[int]:
+        """Of the test prompts, the same before and after, and in every run."""
+        return [derive_seed(0, "evaluation", index) for index in range(len(self.test))]
 
     def evaluate(self) -> Evaluation:
         """The generator as it is now, on the test prompts."""
-        seeds = [derive_seed(0, "evaluation", index) for index in range(len(self.test))]
-        kept = {"keep_images": KEPT_IMAGES, "diversity_prompts": DIVERSITY_PROMPTS}
-        return evaluate(self.generator, self.reward, self.test, seeds, guards=self.guards, **kept)
+        height, width = self.generator.image_size
+        kept = {"keep_images": max(64, KEPT_PIXELS // (height * width)), "diversity_prompts": DIVERSITY_PROMPTS}
+        return evaluate(self.generator, self.reward, self.test, self.test_seeds, guards=self.guards, **kept)
 
 
 def real_pictures(
@@ -127,11 +138,13 @@ def run_finetune(run: RunFolder, job: TuningJob, *, resume: bool = False) -> dic
         note(f"stopped: {trainer.stopped}")
     trainer.tuned.load_state(trainer.best)
     note(f"evaluating {len(job.test)} prompts before and after")
+    run.tell("compare", 0, 1, pausable=False)
     with trainer.tuned.off():
         before = job.evaluate()
     after = job.evaluate()
     found = compare(before, after, job.generator)
     save_before_after(before, after, job.test, run.path / "samples")
+    save_compared(before, after, job.test, job.test_seeds, run.path / "samples")
     result = {
         **found,
         "verdict": verdict(found),
@@ -170,7 +183,7 @@ def leaving_on_signal(trainer: Trainer) -> Iterator[None]:
     """Inside, Ctrl-C and SIGTERM end the run after the step it is in, saved; a second one ends it at once.
 
     Raises:
-        Ended: afterwards, if one came.
+        Ended: afterwards, if one came, or who watches the run asked for it.
     """
     came: list[int] = []
 
@@ -187,5 +200,5 @@ def leaving_on_signal(trainer: Trainer) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came and trainer.step < trainer.config.steps and not trainer.stopped:
-        raise Ended(came[0])
+    if trainer.leave and trainer.step < trainer.config.steps and not trainer.stopped:
+        raise Ended(came[0]) if came else ended_by_wish()

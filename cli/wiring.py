@@ -55,6 +55,7 @@ def part_names(reward: reward_zoo.Reward) -> tuple[str, ...]:
 
 
 OnCluster = Callable[[Sequence[Batch], LabelledStore, Callable[[int], None]], int]  # label batches; the reward calls
+Heed = Callable[..., None]  # how far a phase is: its name, done, total
 
 
 def run_label(
@@ -68,11 +69,13 @@ def run_label(
     *,
     team: Team = ALONE,
     on_cluster: OnCluster | None = None,
+    heed: Heed = lambda *_, **__: None,
 ) -> tuple[LabelledStore, int]:
     """Label what the store at `folder` lacks of `config.samples`; the store, and the reward calls it took.
 
     `pictures` are (file, prompt) pairs of real ones, learnt from beside the generator's samples; the process that leads
-    labels them. In a team each process labels its share of the batches; `on_cluster` has others label them.
+    labels them. In a team each process labels its share of the batches; `on_cluster` has others label them. `heed` is told
+    after every batch, which is saved, and may raise (`RunFolder.heed`).
     """
     space = generator.latent_space.as_dict()
     meter, jobs = RewardMeter(reward), label_jobs(prompts, config, [prompt for _, prompt in pictures])
@@ -93,6 +96,7 @@ def run_label(
             nonlocal done
             done += count
             bar(done, total)
+            heed("label", done, total, pausable=team.count == 1)
 
         if on_cluster:
             meter.calls += on_cluster(mine, store, advance)
@@ -114,7 +118,7 @@ def run_distill(
 ) -> dict[str, Any]:
     """Label, train, measure, save: the result of `lasro distill`."""
     began = time.time()
-    store, calls = run_label(run.path / "labels", generator, reward, spec, prompts, config, pictures, team=team)
+    store, calls = run_label(run.path / "labels", generator, reward, spec, prompts, config, pictures, team=team, heed=run.heed)
     result = run_training(run, generator, reward, spec, [store], config, team)
     result |= {"reward_calls": calls, "minutes": (time.time() - began) / 60}
     run.save_summary(result)
@@ -150,6 +154,7 @@ def run_training(
             run.log({"phase": "distill", **record})
             text = f"accuracy {record['accuracy']:.3f}" if "accuracy" in record else ""
             bar(record["step"], record["steps"], text)
+            run.heed("distill", record["step"], record["steps"], pausable=team.count == 1)  # others would wait in vain
 
         hindsight = hindsight_of(reward, config.hindsight)
         checkpoint = run.path / "checkpoints" / "distill.pt"

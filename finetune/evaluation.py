@@ -30,6 +30,7 @@ class Evaluation:
     alarms: dict[str, np.ndarray] = field(default_factory=dict)  # 1 where a guard found the image spoilt so
     diversity: np.ndarray = field(default_factory=lambda: np.array([]))  # of each prompt painted several times
     images: torch.Tensor | None = None
+    perceived: list[str] = field(default_factory=list)  # what the reward read off each image, if it says
 
 
 def evaluate(
@@ -57,7 +58,7 @@ def evaluate(
         diversity_prompts: paint so many of the prompts several times and measure how the pictures differ.
         batch_size: samples at once.
     """
-    final, first, images = [], [], []
+    final, first, images, perceived = [], [], [], []
     components: dict[str, list[torch.Tensor]] = {}
     found: dict[str, list[Scores]] = {name: [] for name in guards or {}}
 
@@ -72,6 +73,7 @@ def evaluate(
         chunk, pictures, earlier = painted
         scores = reward(images=pictures, prompts=chunk)
         final.append(scores.values)
+        perceived.extend(scores.perceived or [])
         if earlier is not None:
             first.append(reward(images=earlier, prompts=chunk).values)
         for name, part in scores.components.items():
@@ -91,6 +93,7 @@ def evaluate(
         alarms=_alarms(found.get("artifact_guard", [])),
         diversity=diversity(generator, list(prompts)[:diversity_prompts]) if diversity_prompts else np.array([]),
         images=torch.cat(images)[:keep_images] if images else None,
+        perceived=perceived,
     )
 
 

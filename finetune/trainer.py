@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from finetune.config import FinetuneConfig
@@ -46,6 +47,8 @@ class Trainer:
         pictures: real ones, for methods that have a use for them.
         report: told of every step.
         gallery: told of every validation, with the pictures of its first prompts.
+        guards: rewards never trained on, whose means every validation reports too.
+        diversity_prompts: validation prompts that are painted several times, to see how the pictures differ.
     """
 
     def __init__(
@@ -60,8 +63,11 @@ class Trainer:
         pictures: RealPictures | None = None,
         report: Report = lambda record: None,
         gallery: Gallery = lambda step, found, prompts: None,
+        guards: dict[str, Reward] | None = None,
+        diversity_prompts: int = 0,
     ) -> None:
         self.generator, self.config, self.report, self.gallery = generator, config, report, gallery
+        self._watched = {"guards": guards, "diversity_prompts": diversity_prompts}
         self._set_aside(prompts)
         self.meter = RewardMeter(reward)  # calls that train
         self.validation_meter = RewardMeter(reward)  # calls that pick the best checkpoint
@@ -105,19 +111,23 @@ class Trainer:
         """
         most = max_reward_calls or self.config.max_reward_calls
         if self.step == 0:
-            self._evaluate()
+            self._report(self._evaluate())
         while self.step < self.config.steps and not self.stopped and not (most and self.reward_calls >= most):
             self.step += 1
             record = self._train_once()
             evaluates = self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
             if evaluates:
                 record |= self._evaluate()
-            self.report({"step": self.step, "steps": self.config.steps, "reward_calls": self.meter.calls, **record})
+            self._report(record)
             leave = self.leave  # looked at once: whoever leaves has saved
             if checkpoints and (evaluates or leave):
                 checkpoints.save(self.step, self._settings(), self.state())
             if leave:
                 break
+
+    def _report(self, record: dict[str, Any]) -> None:
+        calls = {"reward_calls": self.meter.calls, "validation_calls": self.validation_meter.calls}
+        self.report({"step": self.step, "steps": self.config.steps, **calls, **record})
 
     def _train_once(self) -> dict[str, Any]:
         """One step of the method: its losses, each followed by a step of the weights or gathered for one."""
@@ -142,7 +152,7 @@ class Trainer:
         self.optimizer.zero_grad()
         return norm.item()
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self) -> dict[str, Any]:
         """True reward of the averaged weights on the validation prompts; keeps the best, and stops a run that cheats."""
         with self.averaged.applied():
             found = evaluate(
@@ -152,6 +162,7 @@ class Trainer:
                 self.validation_seeds,
                 one_step=False,
                 keep_images=SHOWN,
+                **self._watched,
             )
             averaged = self.tuned.state()
         self.gallery(self.step, found, self.validation_prompts)
@@ -170,7 +181,12 @@ class Trainer:
                 f"the surrogate's score rose to {promise:.3f} while the true reward fell from "
                 f"{self.start_reward:.3f} to {reward:.3f}; the best checkpoint (step {self.best_step}) stands"
             )
-        return {"validation_reward": reward, "best_step": self.best_step}
+        record: dict[str, Any] = {"validation_reward": reward, "best_step": self.best_step}
+        if found.guards:
+            record["guards"] = {name: float(np.nanmean(scores)) for name, scores in found.guards.items()}
+        if len(found.diversity):
+            record["diversity"] = float(found.diversity.mean())
+        return record
 
     @contextmanager
     def best_weights(self) -> Iterator[None]:

@@ -22,7 +22,6 @@ from surrogate.types import Generator, Rollout, TextConditioning
 
 NOISE_LEVELS = (0, 50, 100, 200, 400)
 STEP_SIZES = (0.03, 0.1, 0.3)  # root mean square of a step, where latents have about 1
-BINS = 10
 BOOTSTRAPS = 2000
 SAFE_GAIN = 0.0  # the gain over a random step whose interval must lie above this
 SAFE_ACCURACY = 0.6
@@ -104,29 +103,17 @@ def predict_at(generator: Generator, surrogate: Surrogate, data: Rollouts, time:
 
 
 def order(generator: Generator, surrogate: Surrogate, data: Rollouts, margin: float) -> dict[str, Any]:
-    """Pairwise accuracy, correlations, and accuracy by stage and by noise level."""
+    """Pairwise accuracy, correlations, calibration, and accuracy by stage and by noise level."""
     predictions = predict_at(generator, surrogate, data, surrogate.score_time)
     found: dict[str, Any] = agreement(predictions, data.scores, data.groups, data.stages, margin)
-    found["accuracy_by_stage"] = {
-        f"z{stage}": _accuracy(predictions, data, margin, data.stages == stage) for stage in np.unique(data.stages).tolist()
-    }
     found["accuracy_by_noise"] = {
         str(time): _accuracy(predict_at(generator, surrogate, data, time), data, margin) for time in NOISE_LEVELS
     }
-    found["calibration"] = calibration_curve(predictions, data.scores)
     return found
 
 
-def _accuracy(predictions: np.ndarray, data: Rollouts, margin: float, rows: Any = slice(None)) -> float:  # noqa: ANN401
-    return pairwise_accuracy(predictions[rows], data.scores[rows], data.groups[rows], margin)
-
-
-def calibration_curve(predictions: np.ndarray, scores: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
-    """Mean prediction and mean true score of equally full bins, from the lowest prediction to the highest."""
-    parts = np.array_split(np.argsort(predictions, kind="stable"), min(bins, len(predictions)))
-    return [
-        {"predicted": float(predictions[part].mean()), "true": float(scores[part].mean()), "count": len(part)} for part in parts
-    ]
+def _accuracy(predictions: np.ndarray, data: Rollouts, margin: float) -> float:
+    return pairwise_accuracy(predictions, data.scores, data.groups, margin)
 
 
 def gradient_gain(

@@ -11,6 +11,8 @@ from scipy.stats import kendalltau, spearmanr
 from surrogate.labelling import RewardMeter
 from surrogate.types import Generator
 
+BINS = 10  # of a calibration curve
+
 
 def comparable_pairs(groups: np.ndarray, scores: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices (better, worse) of all pairs of one group whose true scores are more than `margin` apart."""
@@ -61,7 +63,20 @@ def agreement(
             f"z{stage}": _correlation(spearmanr, predictions[stages == stage], scores[stages == stage])
             for stage in np.unique(stages).tolist()
         },
+        "accuracy_by_stage": {
+            f"z{stage}": pairwise_accuracy(*(part[stages == stage] for part in (predictions, scores, groups)), margin)
+            for stage in np.unique(stages).tolist()
+        },
+        "calibration": calibration_curve(predictions, scores),
     }
+
+
+def calibration_curve(predictions: np.ndarray, scores: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+    """Mean prediction and mean true score of equally full bins, from the lowest prediction to the highest."""
+    parts = np.array_split(np.argsort(predictions, kind="stable"), min(bins, len(predictions)))
+    return [
+        {"predicted": float(predictions[part].mean()), "true": float(scores[part].mean()), "count": len(part)} for part in parts
+    ]
 
 
 def _correlation(statistic: object, predictions: np.ndarray, scores: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cli.commands.plan import plan_labels
 from cli.items import captioned
 from cli.output import note, print_json
+from cli.report.page import write_report
 from cli.run_folder import Bystander, check_out, open_run
 from cli.settings import as_config, chosen
 from reward_zoo.briefing import Facts, briefed, facts_of, save_facts
@@ -64,10 +65,10 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     (scorer, loaded), team = load(), Team.gather()
     on_cluster = _on_ray(settings, facts, config) if engine == "ray" else None
     with open_run(out, **writing) if team.leads else nullcontext(Bystander(out)) as run:
-        run.save_config(as_config(settings, extra_steps=config.extra_steps))
+        run.save_config(as_config(settings, extra_steps=config.extra_steps), loaded.device)
         if team.leads:
             save_facts(run.path / "labels" / PROMPT_TABLE, facts)
-        given = {"team": team, "on_cluster": on_cluster}
+        given = {"team": team, "on_cluster": on_cluster, "heed": run.heed}
         store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config, pictures, **given)
         result = {"store": str(store.folder), "labels": len(store), "reward_calls": calls, "run": str(out)}
         run.save_summary(result)
@@ -161,7 +162,7 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     team = Team.gather(sharded=settings.shard)
     with open_run(out, **writing) if team.leads else nullcontext(Bystander(out)) as run:
         found = {"reward": settings.reward or [reward], "generator": generator, "extra_steps": config.extra_steps}
-        run.save_config(as_config(settings, **found))
+        run.save_config(as_config(settings, **found), loaded.device)
         if stores:
             result = run_training(run, loaded, scorer, reward, stores, config, team)
         else:
@@ -170,6 +171,7 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
             result = run_distill(run, loaded, scorer, reward, texts, config, pictures, team)
     if not team.leads:
         return
+    result["report"] = str(write_report([out]))
     if settings.json:
         print_json(result)
         return
@@ -178,7 +180,7 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
         f"held-out pairwise accuracy {pairwise['accuracy']:.3f} (noise ceiling {pairwise['ceiling']:.3f}), "
         f"Spearman {result['spearman']:.3f}, {result['reward_calls']} reward calls, {result['minutes']:.1f} minutes"
     )
-    note(f"next: lasro finetune --surrogate {result['surrogate']}")
+    note(f"report: {result['report']}; next: lasro finetune --surrogate {result['surrogate']}")
 
 
 def _writing(settings: RunSettings) -> dict[str, bool]:

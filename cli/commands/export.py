@@ -43,7 +43,7 @@ def _merge(adapter: Path, generator: str, out: Path, overwrite: bool) -> None:
 
     pipeline = load_generator(generator, "cpu").pipeline
     merge_lora(pipeline, adapter)
-    with open_run(out, overwrite=overwrite) as folder, progress("save") as bar:
+    with open_run(out, overwrite=overwrite, watched=False) as folder, progress("save") as bar:
         bar(0, 1)
         pipeline.save_pretrained(folder.path)
         card = adapter / "README.md"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cli.commands.plan import plan_tuning
 from cli.items import captioned
 from cli.output import note, print_json, print_table
+from cli.report.page import write_report
 from cli.run_folder import check_out, open_run
 from cli.settings import as_config, chosen
 from cli.trackers import check_names
@@ -82,8 +83,9 @@ def finetune(settings: FinetuneSettings, workers: RewardWorkers | None = None) -
     job = load()
     with open_run(out, overwrite=settings.overwrite, resume=settings.resume) as run:
         found = {"reward": reward, "generator": generator, "guards": list(job.guards), "method_settings": vars(method[1])}
-        run.save_config(as_config(settings, **found))
+        run.save_config(as_config(settings, **found), job.generator.device)
         result = run_finetune(run, job, resume=settings.resume)
+    result["report"] = str(write_report([out]))
     if settings.json:
         print_json(result)
     else:
@@ -122,4 +124,4 @@ def print_comparison(result: dict[str, Any]) -> None:
         f"{result['reward_calls']} reward calls, {result['minutes']:.1f} minutes; "
         + (f"adapter: {result['adapter']}" if "adapter" in result else f"pipeline: {result['pipeline']}")
     )
-    note(f"pictures: {result['samples']}")
+    note(f"report: {result['report']}")

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 from cli.commands.finetune import print_comparison
 from cli.output import note, print_json
+from cli.report.page import write_report
 from cli.run_folder import RunFolder, open_run
 from finetune.config import FinetuneConfig
 from surrogate.config import DistillConfig
 
 DISTILL = {"noises": 3, "extra_steps": 8}
 DISTILL_STEPS = 1000
+DISTILLED = "distilled.json"  # the first job's result, in the run folder
 
 
 def quickstart(
-    *, out: Path, seed: int, samples: int, steps: int, eval_samples: int, device: str, overwrite: bool, as_json: bool
+    *,
+    out: Path,
+    seed: int,
+    samples: int,
+    steps: int,
+    eval_samples: int,
+    device: str,
+    overwrite: bool,
+    resume: bool,
+    as_json: bool,
 ) -> None:
     """Run both jobs in one folder."""
     began = time.time()
     distill_config = DistillConfig(samples=samples, steps=DISTILL_STEPS, seed=seed, **DISTILL)
     tune_config = FinetuneConfig(steps=steps, seed=seed)
-    with open_run(out, overwrite=overwrite) as run:
-        result = _both_jobs(run, distill_config, tune_config, eval_samples, device)
+    with open_run(out, overwrite=overwrite, resume=resume) as run:
+        result = _both_jobs(run, distill_config, tune_config, eval_samples, device, resume)
         result["minutes"] = (time.time() - began) / 60
         run.save_summary(result)
+    result["report"] = str(write_report([out]))
     if as_json:
         print_json(result)
     else:
@@ -34,8 +47,19 @@ def quickstart(
         note(f"surrogate: held-out pairwise accuracy {result['surrogate']['pairwise_accuracy']:.3f}")
 
 
+def _distilled(run: RunFolder) -> dict[str, Any] | None:
+    """The first job's result, if an earlier start of the run got so far."""
+    kept = run.path / DISTILLED
+    return json.loads(kept.read_text()) if kept.is_file() else None
+
+
 def _both_jobs(
-    run: RunFolder, distill_config: DistillConfig, tune_config: FinetuneConfig, eval_samples: int, device: str
+    run: RunFolder,
+    distill_config: DistillConfig,
+    tune_config: FinetuneConfig,
+    eval_samples: int,
+    device: str,
+    resume: bool,
 ) -> dict[str, Any]:
     import reward_zoo
     from cli.commands.finetune import load_guards
@@ -49,8 +73,11 @@ def _both_jobs(
     generator, reward = load_generator("tiny-signs", device), reward_zoo.load("ocr")
     guards = load_guards(None, "ocr")
     prompts, eval_prompts = load_prompts("signs-train"), load_prompts("signs-test")[:eval_samples]
-    run.save_config({"distill": distill_config.as_dict(), "finetune": tune_config.as_dict()})
-    distilled = run_distill(run, generator, reward, "ocr", prompts, distill_config)
+    given = {"reward": "ocr", "generator": "tiny-signs", "guards": list(guards)}
+    run.save_config({**given, "distill": distill_config.as_dict(), "finetune": tune_config.as_dict()}, generator.device)
+    distilled = _distilled(run) if resume else None
+    distilled = distilled or run_distill(run, generator, reward, "ocr", prompts, distill_config)
+    (run.path / DISTILLED).write_text(json.dumps(distilled, indent=2))
     job = TuningJob(
         generator=generator,
         reward=reward,
@@ -62,7 +89,7 @@ def _both_jobs(
         critic=critic_of(load_surrogate(run.path / "surrogate"), reward, tune_config.seed),
         guards=guards,
     )
-    tuned = run_finetune(run, job)
+    tuned = run_finetune(run, job, resume=resume)
     pairwise = distilled["pairwise"]
     return {
         **tuned,

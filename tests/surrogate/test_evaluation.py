@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import reward_zoo
-from surrogate.evaluation import calibration_curve, evaluate_surrogate, gradient_gain, predict_at, roll_out
+from surrogate.evaluation import evaluate_surrogate, gradient_gain, predict_at, roll_out
+from surrogate.fidelity import calibration_curve
 from surrogate.labelling import RewardMeter
 from surrogate.model import Part, Surrogate
 from tests.tiny.surrogate import Itself
