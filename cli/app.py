@@ -16,6 +16,7 @@ from cli.failures import INTERRUPTED, USAGE_ERROR, interrupted, run_guarded
 from cli.generate_app import generate_app
 from cli.help import Grouped, shown
 from cli.options import Device, Json, Out, Overwrite, Resume, Seed, WeightsFolder
+from cli.report_app import report_app
 from cli.rewards_app import cache_app, rewards_app
 from cli.serve_app import serve_app
 from cli.surrogate_app import surrogate_app
@@ -54,6 +55,7 @@ app.add_typer(surrogate_app)
 app.add_typer(tuning_app)
 app.add_typer(generate_app)
 app.add_typer(download_app)
+app.add_typer(report_app)
 app.add_typer(serve_app)
 app.add_typer(bench_app, name="bench")
 app.add_typer(rewards_app, name="rewards")

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = ("lasro", "torch", "diffusers", "transformers", "peft", "accelerate", "numpy", "onnxruntime", "rapidocr", "easyocr")
-_PASSWORD = re.compile(r"(?<=//)[^/@\s]+(?=@)")
+_PASSWORD = re.compile(r"(?<=//)[^/@\s\"'\\]+(?=@)")
 
 
 def environment(device: object) -> dict[str, Any]:

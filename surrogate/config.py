@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 
 from reward_zoo.errors import SpecError, did_you_mean
 
+SAFE_ACCURACY = 0.6  # on held-out pairs: a surrogate below it is not to be climbed
+
 LOSS_NAMES = ("bradley-terry-all", "bradley-terry-extremes", "listwise", "regression")
 BACKBONE_NAMES = ("auto", "full", "encoder", "sdxl", "latent-cnn", "latent-vit", "pixel-timm", "lrm-xl")
 UNETS = ("full", "encoder", "sdxl")

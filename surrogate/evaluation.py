@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from surrogate.config import SAFE_ACCURACY
 from surrogate.fidelity import agreement, noise_ceiling, pairwise_accuracy
 from surrogate.labelling import RewardMeter, ahead_of
 from surrogate.model import Surrogate
@@ -24,7 +25,6 @@ NOISE_LEVELS = (0, 50, 100, 200, 400)
 STEP_SIZES = (0.03, 0.1, 0.3)  # root mean square of a step, where latents have about 1
 BOOTSTRAPS = 2000
 SAFE_GAIN = 0.0  # the gain over a random step whose interval must lie above this
-SAFE_ACCURACY = 0.6
 
 Progress = Callable[[int, int, str], None]
 

@@ -39,7 +39,7 @@ def test_distill_finetune_generate(lasro, place, tiny_sdxl):
     assert code == 0, err
     assert {"before", "after", "ci95"} <= set(tuned["reward"])
     records = [json.loads(line) for line in (place / "f" / "metrics.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records] == [1, 2]
+    assert [record["step"] for record in records] == [0, 1, 2]
 
     pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, variant="fp16", dtype=torch.float32)
     pipeline.load_lora_weights(place / "f" / "adapter")

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from cli.run_folder import RunFolder
+from cli.run_state import ask, read_state
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
 from tests.tiny.surrogate import build_folder
@@ -73,8 +74,8 @@ def test_numbers_and_pictures_go_to_tensorboard(lasro, tune, tmp_path):
     out = tmp_path / "run"
     assert lasro(*tune, "--method", "gors", "--steps", 2, "--evaluate-every", 1, "--out", out)[0] == 0
     events = EventAccumulator(str(out / "tracking" / "lasro"), size_guidance={"images": 0}).Reload()
-    assert {"validation_reward", "batch_reward", "grad_norm"} <= set(events.Tags()["scalars"])
-    assert [event.step for event in events.Scalars("validation_reward")] == [1, 2]
+    assert {"validation_reward", "batch_reward", "grad_norm", "guard/sharpness", "diversity"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("validation_reward")] == [0, 1, 2]
     assert [event.step for event in events.Images("validation")] == [0, 1, 2]
     assert sorted(path.name for path in (out / "samples").glob("step-*")) == [f"step-{n:08d}.png" for n in range(3)]
 
@@ -165,7 +166,7 @@ def test_real_pictures_hold_the_generator(lasro, tune, tmp_path, tiny_sdxl):
     lcm = ["--images", tmp_path / "real", "--teacher", tiny_sdxl, "--set", "lcm_weight=500"]
     code, _, err = lasro(*command, *lcm, "--out", tmp_path / "run")
     assert code == 0, err
-    record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    record = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[1])
     assert record["lcm_loss"] > 0
 
 
@@ -210,7 +211,7 @@ def test_mistakes_are_named(lasro, tune, tmp_path, flags, message):
 def steps_done(out):
     """Of the run so far."""
     log = out / "metrics.jsonl"
-    return len(log.read_text().splitlines()) if log.exists() else 0
+    return sum(json.loads(line)["step"] > 0 for line in log.read_text().splitlines()) if log.exists() else 0
 
 
 def adapter(out):
@@ -239,6 +240,48 @@ def test_an_ended_run_goes_on_as_if_nothing_had_been(lasro, tune, tmp_path, monk
     assert steps_done(ended) == 4  # none was done twice
     assert all(torch.equal(tensor, adapter(ended)[name]) for name, tensor in adapter(whole).items())
     assert result["reward"] == json.loads((whole / "summary.json").read_text())["reward"]
+
+
+def watching(monkeypatch, seen):
+    """Call `seen(run, record)` after each step has been logged, as whoever watches the folder could."""
+    log = RunFolder.log
+
+    def then(run, record):
+        log(run, record)
+        seen(run, record)
+
+    monkeypatch.setattr(RunFolder, "log", then)
+
+
+def test_who_watches_may_stop_a_run_and_it_goes_on_as_after_a_signal(lasro, tune, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    gors = [*tune, "--method", "gors", "--steps", 4, "--evaluate-every", 3, "--tracker", "none"]
+    with monkeypatch.context() as patch:
+        watching(patch, lambda run, record: ask(run.path, "stop") if record["step"] == 2 else None)
+        code, _, err = lasro(*gors, "--out", out, "--json")
+    assert code == 128 + signal.SIGTERM
+    assert "run the same command with --resume" in err
+    assert read_state(out)["state"] == "ended"
+    assert not (out / "control.json").exists()
+    assert lasro(*gors, "--out", out, "--resume")[0] == 0
+    assert steps_done(out) == 4  # none was done twice, and the wish is forgotten
+    assert read_state(out)["state"] == "finished"
+
+
+def test_a_paused_run_waits_and_goes_on(lasro, tune, tmp_path, monkeypatch):
+    out, waited = tmp_path / "run", []
+
+    def sleep(seconds):
+        waited.append(read_state(out)["state"])
+        if len(waited) == 3:
+            ask(out, "go")
+
+    monkeypatch.setattr("cli.run_state.time.sleep", sleep)
+    watching(monkeypatch, lambda run, record: ask(run.path, "pause") if record["step"] == 1 else None)
+    code, _, err = lasro(*tune, "--method", "gors", "--steps", 2, "--tracker", "none", "--out", out)
+    assert code == 0, err
+    assert waited == ["paused"] * 3
+    assert steps_done(out) == 2
 
 
 def start(tune, out, *more):

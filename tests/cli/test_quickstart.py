@@ -34,7 +34,7 @@ def test_quickstart_in_small_and_the_same_twice(lasro, tmp_path, monkeypatch):
         code, result, err = lasro(*small, "--out", out)
         assert code == 0, err
         check_fields(result, out)
-        places = ("minutes", "run", "adapter", "samples")
+        places = ("minutes", "run", "adapter", "samples", "report")
         results.append({key: value for key, value in result.items() if key not in places})
         results[-1]["surrogate"].pop("folder")
     assert results[0] == results[1]
