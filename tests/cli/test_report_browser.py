@@ -160,7 +160,7 @@ def test_several_runs_in_one_page(visit, tmp_path):
     assert len(prompts(page)) == 24
     page.click(".runs th:has-text('After') >> button")
     page.click(".runs th:has-text('After') >> button")
-    assert page.inner_text(".runs tbody tr >> nth=0").startswith("two")
+    assert page.inner_text(".runs tbody tr >> nth=0").strip().startswith("two")
 
 
 def test_a_live_page_follows_and_keeps_what_the_reader_did(visit, tmp_path):
@@ -168,7 +168,7 @@ def test_a_live_page_follows_and_keeps_what_the_reader_did(visit, tmp_path):
     state = {"state": "running", "phase": "tune", "done": 7, "total": 40, "pausable": True}
     (run / "state.json").write_text(json.dumps(state))
     with Server(LivePage(run), 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         page = visit(server.address)
         page.select_option("#order", "gain-up")
         page.fill("#filter", "red")

@@ -28,7 +28,7 @@ def run(tmp_path):
 @pytest.fixture
 def server(run):
     with Server(LivePage(run), 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server
         server.shutdown()
 
