@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item, Made, Judged = TypeVar("Item"), TypeVar("Made"), TypeVar("Judged")
-AHEAD = 2
+AHEAD = 1
 
 
 def overlap(
