@@ -36,7 +36,7 @@ def tuning_charts(run: Run) -> list[Chart]:
         (
             "diversity",
             "Diversity",
-            "How different the pictures of one prompt are. A little less is the price of sharper pictures.",
+            "How different the pictures of one prompt are. A fall means that they become alike.",
             [_series("distance within a prompt", records, "diversity", 3, dots=True)],
         ),
         (

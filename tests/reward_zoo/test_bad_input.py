@@ -127,7 +127,7 @@ def test_other_float_types_are_taken(dtype):
     assert brightness(torch.full((2, 3, 8, 8), 0.5, dtype=dtype)) == pytest.approx([0.5, 0.5])
 
 
-NOT_ALONE = ("composite", "callable", "normalized", "remote", "surrogate", "timm", "pyiqa", "torchmetrics")
+NOT_ALONE = ("composite", "callable", "isolated", "normalized", "remote", "surrogate", "timm", "pyiqa", "torchmetrics")
 OFFLINE = [card for card in reward_zoo.list_rewards() if card.offline and not card.requires and card.name not in NOT_ALONE]
 PLAIN = [card.name for card in OFFLINE if set(card.needs) <= {"target"}]
 
