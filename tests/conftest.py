@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,3 +83,14 @@ def lasro(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
             return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray cluster of two processes on this machine, which import what is tested here."""
+    ray = pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    environment = {"env_vars": {"PYTHONPATH": os.getcwd()}}
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
+    yield
+    ray.shutdown()

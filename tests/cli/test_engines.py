@@ -73,17 +73,6 @@ def test_several_processes_share_the_work(arguments, alone, place):
     assert files(place / "shared") == alone
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A Ray cluster of two processes on this machine, which import what is tested here."""
-    ray = pytest.importorskip("ray")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    environment = {"env_vars": {"PYTHONPATH": os.getcwd()}}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
-    yield ray
-    ray.shutdown()
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_ray_cluster_writes_the_same_store_though_a_worker_is_killed(cluster, lasro, arguments, alone, place):

@@ -4,6 +4,10 @@ import pytest
 import torch
 
 import reward_zoo
+from surrogate.labelling import Batch
+from surrogate.ray_labelling import label_on_ray
+from surrogate.store import LabelledStore
+from tests.tiny.album import album
 from tests.tiny.serving import Serving
 
 NAMES = ("ocr", "brightness", "jpeg_compressibility", "color_target")
@@ -76,3 +80,18 @@ def test_every_route_gives_the_same_scores(route, name, count, addresses, pictur
     assert there.keys() == here.keys()
     for part, values in here.items():
         assert values == there[part] if part == "perceived" else torch.equal(values, there[part]), part
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_of_a_ray_cluster_have_the_same_scores(name, cluster, pictures, in_process, tmp_path):
+    store = LabelledStore.create(tmp_path, generator="album", reward=name, latent_space={})
+    prompt = 'a red sign "AB"'
+    batches = [Batch(number, [(prompt, number * 50 + row) for row in range(50)]) for number in range(4)]
+    assert label_on_ray(album(pictures, name), batches, store, device="cpu") == 200
+    labels, here = store.labels(), in_process(name, 200)
+    assert [label.seed for label in labels] == list(range(200))
+    assert torch.equal(torch.tensor([label.score for label in labels]), here["values"])
+    if name == "ocr":
+        assert [label.perceived for label in labels] == [text for part in here["perceived"] for text in part]
