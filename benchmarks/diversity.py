@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 import reward_zoo
-from finetune.diversity import IMAGES_A_PROMPT, PerceptualFeatures, distances
+from finetune.diversity import IMAGES_A_PROMPT, PerceptualFeatures
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
 from finetune.prompts import load_prompts
@@ -27,13 +27,6 @@ from recipes.tiny_signs.loop import to_tensor
 from surrogate.seeding import derive_seed
 
 Kind = Callable[[int, str], torch.Tensor]  # number of a prompt and the prompt → four pictures
-
-
-def spread(generator: SDXLGenerator, pictures: torch.Tensor) -> float:
-    """Mean distance of all pairs of one prompt's pictures."""
-    one, other = torch.triu_indices(len(pictures), len(pictures), offset=1)
-    features = PerceptualFeatures(generator)(pictures)
-    return distances([part[one] for part in features], [part[other] for part in features]).mean().item()
 
 
 @torch.no_grad()
@@ -70,8 +63,9 @@ def judge(generator: SDXLGenerator, reward: reward_zoo.Reward, kind: Kind, promp
     pictures = [kind(number, prompt) for number, prompt in enumerate(prompts)]
     together = torch.cat(pictures)
     scores = reward(images=together, prompts=[prompt for prompt in prompts for _ in range(IMAGES_A_PROMPT)]).values
+    measure = PerceptualFeatures(generator)
     return {
-        "diversity": sum(spread(generator, four) for four in pictures) / len(pictures),
+        "diversity": sum(map(measure.spread, pictures)) / len(pictures),
         "reward": scores.mean().item(),
     }
 

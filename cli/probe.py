@@ -15,17 +15,16 @@ import torch
 
 import reward_zoo
 from cli.plan import Plan
-from cli.wiring import label_jobs, margin_of, part_names
+from cli.wiring import label_jobs, margin_of, read_labels
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.trainer import Trainer
-from reward_zoo.card import READ_TEXT
 from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import RewardMeter, batches_to_do, label
-from surrogate.sampling import read_stores, split_by_prompt
+from surrogate.sampling import split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 
@@ -59,7 +58,6 @@ def probe_labels(
     if done > 2:
         plan.seconds["labels"] = (time.monotonic() - began) / (done - 2) * len(jobs)
     rows = len(jobs) * config.stages
-    plan.reward_calls["labels"] = plan.images = rows
     plan.disk["labels"] = rows * space.channels * space.height * space.width * BYTES["latent"]
     plan.sources["time"] = f"measured on {generator.device} with {meter.calls} labels"
     _note_memory(plan, generator)
@@ -75,7 +73,7 @@ def probe_training(
     rows: int,
 ) -> None:
     """Train a few steps on what is labelled, and scale; `rows` is how many labels the run has."""
-    data = read_stores(stores, part_names=part_names(reward), reads_text=reward.card.perceives == READ_TEXT)
+    data = read_labels(stores, reward)
     config = config.settled(perceives=data.perceives_text)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     times: list[float] = []

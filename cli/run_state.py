@@ -75,24 +75,18 @@ class Pulse:
         self._said |= {"done": done, "total": total, "pausable": pausable}
         if time.time() - self._written > WRITE_SECONDS:
             self._write()
-        if pausable and self._wish() == "pause":
+        if pausable and _wish(self.folder) == "pause":
             self._pause(leaving)
-        return self._wish() == "stop"
+        return _wish(self.folder) == "stop"
 
     def _pause(self, leaving: Callable[[], bool]) -> None:
         note("paused; lasro watch lets it go on")
         paused = time.time()
         self._write(state="paused")
-        while self._wish() == "pause" and not leaving():
+        while _wish(self.folder) == "pause" and not leaving():
             time.sleep(LOOK_SECONDS)
         self._said["since"] += time.time() - paused  # time estimates do not count it
         self._write(state="running")
-
-    def _wish(self) -> str | None:
-        try:
-            return json.loads((self.folder / CONTROL).read_text())["wish"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
     def _forget_wish(self) -> None:
         (self.folder / CONTROL).unlink(missing_ok=True)
@@ -134,9 +128,17 @@ def read_state(folder: Path) -> dict[str, Any]:
     if said["state"] in ("running", "paused"):
         if silent > SILENT_SECONDS:
             return {**said, "state": "dead", "silent": silent}
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            said["wish"] = json.loads((folder / CONTROL).read_text())["wish"]
+        if (wish := _wish(folder)) is not None:
+            said["wish"] = wish
     return said
+
+
+def _wish(folder: Path) -> str | None:
+    """What the run has been asked; None where nothing that can be understood stands there."""
+    try:
+        return json.loads((folder / CONTROL).read_text())["wish"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _replace(path: Path, data: dict[str, Any]) -> None:

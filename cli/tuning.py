@@ -20,7 +20,7 @@ from cli.pictures import save_before_after, save_compared, validation_grid
 from cli.run_folder import RunFolder
 from cli.run_state import ended_by_wish
 from cli.trackers import Trackers
-from cli.wiring import part_names
+from cli.wiring import read_labels
 from finetune.card import adapter_card
 from finetune.config import FinetuneConfig
 from finetune.evaluation import Evaluation, compare, evaluate
@@ -30,12 +30,10 @@ from finetune.lora import save_lora
 from finetune.method import Critic, Method
 from finetune.trainer import Trainer
 from finetune.verdict import verdict
-from reward_zoo.card import READ_TEXT
 from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
 from surrogate.folder import SavedSurrogate
 from surrogate.labelling import encode_files
-from surrogate.sampling import read_stores
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
 
@@ -113,8 +111,7 @@ def real_pictures(
 def critic_of(saved: SavedSurrogate, reward: reward_zoo.Reward, seed: int) -> Critic:
     """A saved surrogate with the labels it was trained on, where they still stand, for a run of some seed."""
     distilled = replace(DistillConfig.from_dict(saved.config["distill"]), seed=seed)
-    reading = {"part_names": part_names(reward), "reads_text": reward.card.perceives == READ_TEXT}
-    labels = read_stores([LabelledStore.open(path) for path in saved.labels], **reading) if saved.labels else None
+    labels = read_labels([LabelledStore.open(path) for path in saved.labels], reward) if saved.labels else None
     return Critic(saved.surrogate, distilled, saved.config["margin"], labels)
 
 

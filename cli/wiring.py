@@ -25,7 +25,7 @@ from surrogate.fidelity import noise_ceiling
 from surrogate.folder import save_surrogate
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import Batch, RewardMeter, batches_to_do, label, label_images
-from surrogate.sampling import read_stores, split_by_prompt
+from surrogate.sampling import LabelledLatents, read_stores, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 from surrogate.team import ALONE, Team
@@ -52,6 +52,11 @@ def part_names(reward: reward_zoo.Reward) -> tuple[str, ...]:
     if isinstance(reward, Composite) and reward.aggregation in ("sum", "raw") and len(reward.members) > 1:
         return tuple(dict.fromkeys(member.spec for member in reward.members))
     return ()
+
+
+def read_labels(stores: Sequence[LabelledStore], reward: reward_zoo.Reward) -> LabelledLatents:
+    """The labels of some stores, with what a surrogate of that reward learns from: its parts, and the text it perceived."""
+    return read_stores(stores, part_names=part_names(reward), reads_text=reward.card.perceives == READ_TEXT)
 
 
 OnCluster = Callable[[Sequence[Batch], LabelledStore, Callable[[int], None]], int]  # label batches; the reward calls
@@ -141,8 +146,7 @@ def run_training(
 ) -> dict[str, Any]:
     """Train on labels that are there, measure, save: the result of `lasro distill --data`; of a team, only where it leads."""
     began = time.time()
-    reads_text = reward.card.perceives == READ_TEXT
-    data = read_stores(stores, part_names=part_names(reward), reads_text=reads_text)
+    data = read_labels(stores, reward)
     config = config.settled(perceives=data.perceives_text)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned

@@ -39,6 +39,12 @@ class PerceptualFeatures:
         parts = [distances(self(first[rows]), self(second[rows])) for rows in torch.arange(len(first)).split(batch_size)]
         return torch.cat(parts).mean().item()
 
+    def spread(self, images: torch.Tensor) -> float:
+        """Mean distance of all pairs of some pictures."""
+        one, other = torch.triu_indices(len(images), len(images), offset=1)
+        features = self(images)
+        return distances([part[one] for part in features], [part[other] for part in features]).mean().item()
+
 
 def distances(first: list[torch.Tensor], second: list[torch.Tensor]) -> torch.Tensor:
     """Of each row, (B,): squared differences summed over channels, averaged over positions and stages."""
@@ -50,11 +56,8 @@ def distances(first: list[torch.Tensor], second: list[torch.Tensor]) -> torch.Te
 def diversity(generator: SDXLGenerator, prompts: Sequence[str], *, images_a_prompt: int = IMAGES_A_PROMPT) -> np.ndarray:
     """Mean distance of all pairs of a prompt's pictures, for each prompt; seeds are always the same."""
     measure, found = PerceptualFeatures(generator), []
-    one, other = torch.triu_indices(images_a_prompt, images_a_prompt, offset=1)
     for number, prompt in enumerate(prompts):
         seeds = [derive_seed(0, "diversity", number, place) for place in range(images_a_prompt)]
         stages = generator.rollout([prompt] * images_a_prompt, seeds).stages
-        features = measure(generator.decode(stages[max(stages)]))
-        pairs = distances([part[one] for part in features], [part[other] for part in features])
-        found.append(pairs.mean().item())
+        found.append(measure.spread(generator.decode(stages[max(stages)])))
     return np.array(found)

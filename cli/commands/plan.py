@@ -48,8 +48,6 @@ def plan_labels(
         _known(plan, rows, find_preset(generator))
     else:
         _probe_labels(plan, config, prompts, load, stores, rows, trains)
-        if pictured:
-            plan.reward_calls["labels"] = plan.images = rows
     show(plan, as_json=settings.json)
 
 
