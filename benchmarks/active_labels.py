@@ -24,8 +24,9 @@ import torch
 import reward_zoo
 from benchmarks.surrogates import LABELS, labels, rollouts
 from cli.bench.rows import Rows
-from cli.output import note, print_table
+from cli.output import print_table
 from finetune.generators.pipeline import SDXLGenerator, load_generator
+from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.evaluation import order

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from cli.output import note, print_table
+from cli.output import print_table
 from reward_zoo.devices import pick_device
+from reward_zoo.terminal import note
 
 Measure = Callable[[str, int, int, torch.device], dict[str, Any]]  # case, size in pixels, batch size, device
 Column = tuple[str, Callable[[dict[str, Any], dict[str, Any] | None], str]]  # head; a row and the base of its size → cell

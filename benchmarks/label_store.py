@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from cli.output import note, print_table
+from cli.output import print_table
+from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.sampling import prompt_batches, read_stores, split_by_prompt

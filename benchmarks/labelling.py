@@ -25,14 +25,15 @@ from typing import Any
 import torch
 
 import reward_zoo
-from cli.output import note, print_json, print_table
-from cli.wiring import label_jobs
+from cli.output import print_json, print_table
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.prompts import load_prompts
 from reward_zoo import Reward, RewardInputs, Scores
 from reward_zoo.devices import cpu_threads
+from reward_zoo.terminal import note
 from reward_zoo.workers import in_workers, reward_workers
 from surrogate.config import DistillConfig
+from surrogate.jobs import label_jobs
 from surrogate.labelling import Batch, Painted, RewardMeter, batches_to_do, judge, label
 from surrogate.pipeline import AHEAD
 from surrogate.store import LabelledStore

@@ -25,8 +25,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import reward_zoo
-from cli.output import note, print_json, print_table
+from cli.output import print_json, print_table
 from reward_zoo.images import as_images
+from reward_zoo.terminal import note
 
 PICTURES, WARM_UP, ALONE = 40, 25, 200  # distinct pictures; requests a client before it counts; calls in process
 MODES = {"server, one by one": 1, "server, batching": 32}

@@ -24,16 +24,16 @@ import torch
 
 import reward_zoo
 from cli.bench.rows import Rows
-from cli.output import note
-from cli.wiring import run_label
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
 from finetune.prompts import load_prompts
+from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.evaluation import Rollouts, gradient_gain, order, roll_out
 from surrogate.fidelity import noise_ceiling
 from surrogate.hindsight import hindsight_of
+from surrogate.jobs import run_label
 from surrogate.labelling import RewardMeter
 from surrogate.model import Surrogate
 from surrogate.sampling import LabelledLatents, read_stores, split_by_prompt

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from reward_zoo.errors import LasroError
+from surrogate.errors import Ended
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 # What safetensors and torch.save say, neither of which raises OSError.
@@ -18,18 +19,6 @@ AFTER_CTRL_C = {  # where what was done is kept, and where it is not
     "compare": "; run the same command again to go on: votes are kept",
     "evaluate": "; nothing was written",
 }
-
-
-class RunFolderError(LasroError):
-    """`--out` cannot be used."""
-
-
-class Ended(Exception):
-    """A signal ended the run, and what was done is saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.exit_code = 128 + number
 
 
 def run_guarded(command: Callable[[], None]) -> int:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.output import duration, note, print_json, print_table, size_of
+from cli.output import print_json, print_table, size_of
 from finetune.generators.needs import needs_of_generator
 from finetune.generators.preset import Preset, find_preset
 from reward_zoo.errors import SpecError
 from reward_zoo.needs import Need, needs_of
+from reward_zoo.terminal import duration, note
 
 
 @dataclass

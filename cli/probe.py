@@ -15,7 +15,6 @@ import torch
 
 import reward_zoo
 from cli.plan import Plan
-from cli.wiring import label_jobs, margin_of, read_labels
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.trainer import Trainer
@@ -23,13 +22,14 @@ from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.hindsight import hindsight_of
+from surrogate.jobs import label_jobs, margin_of, read_labels
 from surrogate.labelling import RewardMeter, batches_to_do, label
 from surrogate.sampling import split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 
 if TYPE_CHECKING:
-    from cli.tuning import TuningJob
+    from finetune.jobs import TuningJob
 
 LABEL_SECONDS = 12.0  # what the probe spends on labels, at most a batch more
 PROMPTS = 16  # of its labels
@@ -99,8 +99,8 @@ def probe_training(
     _note_memory(plan, generator)
 
 
-def probe_tuning(plan: Plan, job: TuningJob) -> None:
-    """Tune for a few steps as the run would, and scale."""
+def probe_tuning(plan: Plan, job: TuningJob, *, done: int = 0) -> None:
+    """Tune for a few steps as the run would, and scale to those that are not `done`."""
     config, settings = job.config, job.method[1]
     steps = min(config.steps, getattr(settings, "adapt_every", 2))
     small = replace(config, steps=steps, validation_samples=EVALUATED, evaluate_every=steps, ema_decay=config.ema_decay)
@@ -130,20 +130,21 @@ def probe_tuning(plan: Plan, job: TuningJob) -> None:
             guards=job.guards,
         )
     )
-    validations = 1 + -(-config.steps // config.evaluate_every)
+    left = max(0, config.steps - done)
+    validations = -(-left // config.evaluate_every) + (done == 0)
     samples = min(config.validation_samples, max(1, len(job.prompts) // 4))
     stages = min(2, job.generator.num_steps)
-    plan.seconds["training"] = max(0.0, ran) / steps * config.steps
+    plan.seconds["training"] = max(0.0, ran) / steps * left
     plan.seconds["validation"] = validation / len(watched[0]) * samples * validations
     plan.seconds["evaluation"] = 2 * evaluation / min(EVALUATED, len(job.test)) * len(job.test)
-    plan.reward_calls["training"] = round(trainer.meter.calls / steps * config.steps)
+    plan.reward_calls["training"] = round(trainer.meter.calls / steps * left)
     plan.reward_calls |= {"validation": samples * validations, "evaluation": 2 * stages * len(job.test)}
     plan.disk["checkpoints"] = checkpoint * config.keep
     plan.disk["adapter" if config.tune == "lora" else "pipeline"] = (
         sum(parameter.numel() for parameter in trainer.tuned.parameters) * BYTES["weight"]
     )
     plan.sources["time"] = f"measured on {job.generator.device} with {steps} steps and {EVALUATED} evaluated samples"
-    plan.sources["calls"] = f"those of training by the {steps} steps"
+    plan.sources["calls"] = f"those of training by the {steps} steps" + (f"; {done} steps are done" if done else "")
     plan.sources["disk"] = "a checkpoint as written by the probe, and the trained weights"
     _note_memory(plan, job.generator)
 

@@ -12,9 +12,9 @@ import typer
 from cli.help import Grouped, shown
 from cli.options import Guard, Json, Overwrite, Prompts, RewardWorkers, RunSettings, WeightsFolder, reward_names
 from cli.settings import command
-from cli.trackers import PACKAGES as TRACKERS
 from finetune.config import FinetuneConfig
 from finetune.methods import METHODS
+from finetune.trackers import PACKAGES as TRACKERS
 
 tuning_app = typer.Typer(rich_markup_mode=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ def evaluate(
     keep_images: int = 0,
     diversity_prompts: int = 0,
     batch_size: int = 32,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Roll out every (prompt, seed) and score it, the next while these are scored.
 
@@ -57,6 +58,7 @@ def evaluate(
         keep_images: keep so many of the images, the first, on the CPU.
         diversity_prompts: paint so many of the prompts several times and measure how the pictures differ.
         batch_size: samples at once.
+        progress: told how many samples of how many are scored.
     """
     final, first, images, perceived = [], [], [], []
     components: dict[str, list[torch.Tensor]] = {}
@@ -84,7 +86,11 @@ def evaluate(
             images.append(pictures.cpu())
 
     starts = range(0, len(prompts), batch_size)
-    overlap(starts, paint, judge, lambda start, judged: None, ahead=ahead_of(generator, reward))
+
+    def tell(start: int, _judged: None) -> None:
+        progress(min(start + batch_size, len(prompts)), len(prompts))
+
+    overlap(starts, paint, judge, tell, ahead=ahead_of(generator, reward))
     return Evaluation(
         scores=torch.cat(final).numpy(),
         one_step=torch.cat(first).numpy() if first else np.array([]),

@@ -19,9 +19,11 @@ from reward_zoo.serving.client import Remote
 from reward_zoo.spec import ISOLATED, IsolatedSpec, NamedSpec, ObjectSpec, RemoteSpec, parse_composite, parse_spec
 from reward_zoo.user_code import load_attribute
 
+Given = str | Reward | type[Reward] | Callable[..., Any]  # what stands for a reward: a spec, or the thing itself
 
-def load(spec: str | Reward) -> Reward:
-    """Load a reward by its spec: a name, a name with options, or a function or class of the user's own.
+
+def load(spec: Given) -> Reward:
+    """Load a reward by its spec: a name, a name with options, or a function or class of the user's own, which may stand itself.
 
     Raises:
         UnknownRewardError: no reward of that name.
@@ -32,6 +34,8 @@ def load(spec: str | Reward) -> Reward:
     """
     if isinstance(spec, Reward):
         return spec
+    if callable(spec):
+        return reward_factory(spec, name=spec.__name__)()
     if (several := parse_composite(spec, AGGREGATIONS)) is not None:
         members = [Member(part, load(part), weight) for weight, part in several.members]
         return Composite(members, aggregation=several.aggregation, spec=spec)
@@ -116,6 +120,19 @@ def _options(parsed: NamedSpec, factory: Callable[..., Reward]) -> dict[str, str
         example = f"{parsed.name}:{name.upper() or 'option=value'}" + "".join(f"?{key}=…" for key in missing if key != name)
         raise SpecError(f"reward {parsed.name}: {' and '.join(missing)} must be given; write {example}")
     return given
+
+
+def spec_of(given: Given) -> str:
+    """How a run notes down what it was given: a spec as it is; a file's function or class as FILE.py:NAME; else a name.
+
+    What has a name alone cannot be loaded again by others; give it again where it is asked for.
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Reward):
+        return given.card.name
+    file, name = inspect.getsourcefile(given), given.__qualname__
+    return f"{Path(file).resolve()}:{name}" if file and name.isidentifier() and Path(file).suffix == ".py" else given.__name__
 
 
 def absolute_spec(spec: str) -> str:

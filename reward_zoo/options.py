@@ -6,11 +6,27 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from reward_zoo.errors import SpecError, did_you_mean
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+Kind = TypeVar("Kind")
+
+
+def settings_of(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """A dataclass of settings from keyword arguments; what is not given keeps its default.
+
+    Raises:
+        SpecError: no such setting.
+        LasroError: what the dataclass raises of a value.
+    """
+    known = [field.name for field in fields(kind)]
+    for name, value in given.items():
+        if name not in known:
+            raise SpecError(f"{name}={value!r}: {kind.__name__} has no setting {name!r}; {did_you_mean(name, known)}")
+    return kind(**given)
 
 
 def typed_options(factory: Callable[..., Any], options: Mapping[str, str], owner: str) -> dict[str, Any]:

@@ -71,6 +71,11 @@ class Checkpoints:
                 continue
         return load_checkpoint(found[0], config, free=free) if found else None
 
+    @property
+    def step(self) -> int:
+        """That of the newest; 0 if there is none."""
+        return max((int(path.stem.removeprefix("step-")) for path in self._all()), default=0)
+
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"))
 

@@ -8,7 +8,10 @@ SurrogateError
 ├── LabelError            the labels cannot teach anything: all tied, or mostly invalid
 ├── ResumeError           a run that cannot be gone on with
 ├── TeamError             processes that cannot train together as asked
-└── EngineError           labels cannot be made by the engine asked for
+├── EngineError           labels cannot be made by the engine asked for
+└── RunFolderError        a run's folder cannot be used
+
+Apart from it stands Ended: nothing went wrong, a run was asked to end.
 """
 
 from __future__ import annotations
@@ -50,3 +53,15 @@ class TeamError(SurrogateError):
 
 class EngineError(SurrogateError):
     """Labels cannot be made by the engine asked for."""
+
+
+class RunFolderError(SurrogateError):
+    """A run's folder, `--out`, cannot be used."""
+
+
+class Ended(Exception):
+    """A signal ended the run, and what was done is saved: it can be resumed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by signal {number}, and saved; resume it to go on")
+        self.exit_code = 128 + number

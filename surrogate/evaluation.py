@@ -126,6 +126,7 @@ def gradient_gain(
     seed: int,
     step_sizes: Sequence[float] = STEP_SIZES,
     batch_size: int = 32,
+    progress: Progress = lambda done, total, text: None,
 ) -> list[dict[str, Any]]:
     """What one step does to the true reward, along the surrogate's gradient and along a random direction, by step length.
 
@@ -146,6 +147,7 @@ def gradient_gain(
             for size in step_sizes:
                 after = meter(generator.decode(latents + size * unit), prompts).values.numpy()
                 gains.setdefault((size, name), []).append(after - data.scores[some])
+        progress(min(start + batch_size, len(rows)), len(rows), "")
     together = {key: np.concatenate(parts) for key, parts in gains.items()}
     return [_one_size(size, together[size, "surrogate"], together[size, "random"]) for size in step_sizes]
 
@@ -195,11 +197,12 @@ def evaluate_surrogate(
     margin: float,
     gradient_count: int,
     seed: int,
+    progress: Progress = lambda done, total, text: None,
 ) -> dict[str, Any]:
     """The whole report on one set of rollouts, as JSON data."""
     found = order(generator, surrogate, data, margin)
     found["pairwise"]["ceiling"] = noise_ceiling(generator, meter, data.latents, data.prompts, data.scores, data.groups, margin)
-    steps = gradient_gain(generator, surrogate, meter, data, count=gradient_count, seed=seed)
+    steps = gradient_gain(generator, surrogate, meter, data, count=gradient_count, seed=seed, progress=progress)
     chosen = min(steps, key=lambda part: abs(part["step"] - 0.1))
     found["gradient"] = {**chosen, "by_step": steps}
     found["verdict"] = verdict(found, steps)

@@ -96,6 +96,7 @@ class Generator(Protocol):
 
     name: str
     num_steps: int  # network calls of its samples, 1 or 2: its rollouts hold the stages 1 to num_steps
+    extra_steps: int  # network calls of further samples that are worth a label (`DistillConfig.extra_steps`); 0: none
     device: torch.device
     latent_space: LatentSpace
     unet: torch.nn.Module

@@ -8,10 +8,10 @@ from typing import Any
 
 import reward_zoo
 from cli.bench.rows import Rows
-from cli.output import progress
 from finetune.analysis import StepAnalysis, likelihood_share
 from finetune.generators.pipeline import load_generator
 from finetune.prompts import load_prompts
+from reward_zoo.terminal import progress
 
 GENERATOR = "tiny-signs"
 STEPS = (1, 2, 4, 8, 25)

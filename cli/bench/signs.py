@@ -19,18 +19,18 @@ import numpy as np
 
 import reward_zoo
 from cli.bench.rows import Rows
-from cli.output import note, progress
-from cli.run_folder import RunFolder
-from cli.tuning import critic_of
-from cli.wiring import run_label, run_training
 from finetune.config import FinetuneConfig
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator, load_generator
+from finetune.jobs import critic_of
 from finetune.methods import load_method
 from finetune.prompts import load_prompts
 from finetune.trainer import Trainer
+from reward_zoo.terminal import note, progress
 from surrogate.config import DistillConfig
 from surrogate.folder import load_surrogate
+from surrogate.jobs import run_label, run_training
+from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
 

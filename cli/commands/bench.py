@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cli.output import note, print_json, print_table
+from cli.output import print_json, print_table
 from finetune.errors import ConfigError
 from finetune.methods import METHODS
 from reward_zoo.errors import did_you_mean
+from reward_zoo.terminal import note
 
 
 def signs(
@@ -33,7 +34,7 @@ def signs(
             raise ConfigError(f"--methods {name}: write NAME:SETTING=VALUE")
     from cli.bench.plots import save_curves
     from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise
-    from cli.commands.finetune import load_guards
+    from finetune.guards import load_guards
 
     if budget < BUDGETS[0]:
         raise ConfigError(f"--budget {budget}: the smallest that is measured is {BUDGETS[0]}")

@@ -9,8 +9,9 @@ from typing import Any
 
 from cli.compare.pairs import Pair, find_pairs, two_folders
 from cli.compare.votes import Votes, summarise
-from cli.output import note, print_json, print_lines
+from cli.output import print_json, print_lines
 from reward_zoo.errors import SpecError
+from reward_zoo.terminal import note
 
 
 def compare(

@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.commands.plan import plan_labels
-from cli.items import captioned
-from cli.output import note, print_json
+from cli.output import print_json
 from cli.report.page import write_report
-from cli.run_folder import Bystander, check_out, open_run
 from cli.settings import as_config, chosen
 from reward_zoo.briefing import Facts, briefed, facts_of, save_facts
 from reward_zoo.errors import SpecError, did_you_mean
+from reward_zoo.items import captioned
 from reward_zoo.loading import absolute_spec
+from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.errors import EngineError
+from surrogate.runs.folder import Bystander, check_out, open_run
 
 if TYPE_CHECKING:
     import reward_zoo
     from cli.options import RunSettings
     from cli.surrogate_app import DistillSettings, LabelAloneSettings, LabelSettings
-    from cli.wiring import OnCluster
     from finetune.generators.pipeline import SDXLGenerator
     from reward_zoo.workers import RewardWorkers
-    from surrogate.store import LabelledStore
+    from surrogate.jobs import OnCluster
 
 ENGINES = ("local", "accelerate", "ray")
 
@@ -43,9 +43,9 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     if _leads():
         check_out(out, **writing)
 
-    from cli.wiring import run_label
     from finetune.generators.pipeline import load_generator
     from reward_zoo.workers import in_workers
+    from surrogate.jobs import run_label
     from surrogate.store import PROMPT_TABLE
     from surrogate.team import Team
 
@@ -107,7 +107,6 @@ def check_engine(engine: str, workers: RewardWorkers | None) -> None:
 
 def _on_ray(settings: LabelAloneSettings, facts: Facts, config: DistillConfig) -> OnCluster:
     """Label on Ray's workers, which load generator and reward by the names given here; files by their whole paths."""
-    from cli.wiring import load_labeller
     from surrogate.ray_labelling import label_on_ray
 
     path = Path(settings.generator)
@@ -115,6 +114,14 @@ def _on_ray(settings: LabelAloneSettings, facts: Facts, config: DistillConfig) -
     load = partial(load_labeller, name, settings.device, absolute_spec(settings.reward), facts)
     how = {"extra_steps": config.extra_steps, "device": settings.device}
     return lambda batches, store, progress: label_on_ray(load, batches, store, **how, progress=progress)
+
+
+def load_labeller(generator: str, device: str, reward: str, facts: Facts) -> tuple[SDXLGenerator, reward_zoo.Reward]:
+    """What a worker on another machine needs, by name."""
+    import reward_zoo
+    from finetune.generators.pipeline import load_generator
+
+    return load_generator(generator, device), briefed(reward_zoo.load(reward), facts)
 
 
 def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> None:
@@ -130,14 +137,14 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
         out = out or _default_out(reward)
         check_out(out, **writing)
 
-    from cli.wiring import run_distill, run_training
     from finetune.generators.pipeline import load_generator
     from reward_zoo.workers import in_workers
     from surrogate.folder import check_labels
+    from surrogate.jobs import open_store, run_distill, run_training
     from surrogate.store import PROMPT_TABLE
     from surrogate.team import Team
 
-    stores = [_open(path) for path in data]
+    stores = [open_store(path) for path in data]
     reward = reward or stores[0].meta["reward"]
     generator = settings.generator or (stores[0].meta["generator"] if stores else "tiny-signs")
     out = out or _default_out(reward)
@@ -211,10 +218,3 @@ def _prompts(prompts: str | None, generator: str) -> list[str]:
     from finetune.prompts import load_prompts, prompts_of
 
     return load_prompts(prompts) if prompts else prompts_of(find_preset(generator), "prompts", "--prompts")
-
-
-def _open(path: Path) -> LabelledStore:
-    """The store in a run's folder, or the folder itself."""
-    from surrogate.store import LabelledStore
-
-    return LabelledStore.open(path / "labels" if (path / "labels" / "meta.json").is_file() else path)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from cli.output import note, print_json, print_table, size_of
+from cli.output import print_json, print_table, size_of
 from finetune.errors import GeneratorError
 from finetune.generators.needs import needs_of_generator, split_place, wanted_files
 from finetune.generators.preset import Preset, find_preset, presets
 from reward_zoo.errors import MissingWeightsError, SpecError, did_you_mean, first_line
 from reward_zoo.needs import Need, needs_of
+from reward_zoo.terminal import note
 from reward_zoo.weights import is_offline
 
 

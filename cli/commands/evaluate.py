@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.output import note, print_json, print_table, progress
+from cli.output import print_json, print_table
 from reward_zoo.briefing import briefed, facts_of
 from reward_zoo.errors import SpecError
+from reward_zoo.terminal import note, progress
 
 if TYPE_CHECKING:
     from reward_zoo.workers import RewardWorkers
@@ -60,16 +61,17 @@ def evaluate(
     meter = RewardMeter(reward)
     with progress("roll out") as bar:
         data = roll_out(loaded, meter, texts, noises=noises, seed=seed, progress=bar)
-    note("asking the surrogate, and the true reward about its gradient")
-    found = evaluate_surrogate(
-        loaded,
-        saved.surrogate.to(loaded.device),
-        meter,
-        data,
-        margin=saved.config["margin"],
-        gradient_count=gradient_samples,
-        seed=seed,
-    )
+    with progress("step along the gradient") as bar:
+        found = evaluate_surrogate(
+            loaded,
+            saved.surrogate.to(loaded.device),
+            meter,
+            data,
+            margin=saved.config["margin"],
+            gradient_count=gradient_samples,
+            seed=seed,
+            progress=bar,
+        )
     result: dict[str, Any] = {
         "surrogate": str(surrogate),
         "reward": saved.config["reward"],

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import yaml
 
-from cli.output import note, print_json, progress
-from cli.run_folder import check_out, open_run
+from cli.output import print_json
 from reward_zoo.errors import SpecError
+from reward_zoo.terminal import note, progress
+from surrogate.runs.folder import check_out, open_run
 
 
 def export(

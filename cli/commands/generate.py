@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.failures import RunFolderError
-from cli.output import note, print_json, print_table, progress
+from cli.output import print_json, print_table
 from cli.picture_metadata import save_png
 from reward_zoo.errors import SpecError
+from reward_zoo.terminal import note, progress
+from surrogate.errors import RunFolderError
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +126,7 @@ class Painter:
 
     def paint(self, pairs: list[tuple[str, int]], title: str) -> Painted:
         """Pictures of (prompt, seed) pairs, and their scores."""
-        from cli.pictures import to_pil
+        from finetune.pictures import to_pil
 
         found, size = Painted(scores={spec: [] for spec in self.rewards}), self.settings.batch_size
         with progress(f"paint {title}") as bar:
@@ -171,7 +172,7 @@ def _search(generator: SDXLGenerator, settings: GenerateSettings, pairs: list[tu
 
 def _save(settings: GenerateSettings, found: dict[str, Painted], parameters: list[dict[str, Any]]) -> dict[str, Any]:
     """One picture, a grid, or a folder of both; what was made, as JSON data."""
-    from cli.pictures import grid
+    from finetune.pictures import grid
 
     rows, cells = [], []
     for row, made in enumerate(parameters):

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import reward_zoo
-from cli.failures import RunFolderError
-from cli.output import note, print_json, print_table
+from cli.output import print_json, print_table
 from reward_zoo.contract import check
 from reward_zoo.errors import SpecError
+from reward_zoo.terminal import note
+from surrogate.errors import RunFolderError
 
 KEPT, BROKEN = 0, 1  # exit codes
 

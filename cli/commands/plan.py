@@ -12,10 +12,10 @@ from reward_zoo.errors import LasroError, first_line
 
 if TYPE_CHECKING:
     from cli.surrogate_app import LabelSettings
-    from cli.tuning import TuningJob
     from cli.tuning_app import FinetuneSettings
     from finetune.generators.pipeline import SDXLGenerator
     from finetune.generators.preset import Preset
+    from finetune.order import TuningOrder
     from reward_zoo import Reward
     from surrogate.config import DistillConfig
     from surrogate.store import LabelledStore
@@ -37,18 +37,30 @@ def plan_labels(
     trains: bool = False,
 ) -> None:
     """Print the plan of a labelling and, if `trains`, of the training on its labels or on those of `stores`."""
-    from cli.wiring import label_jobs
     from finetune.generators.preset import find_preset
+    from surrogate.jobs import label_jobs
 
     plan = Plan("distill" if trains else "label", out, downloads=weights_needed([reward], generator))
     rows = sum(map(len, stores)) if stores else len(label_jobs(prompts, config, pictured)) * config.stages + len(pictured)
+    there = _labels_there(out) if settings.resume and not stores else 0
     if not stores:
-        plan.reward_calls["labels"] = plan.images = rows
+        plan.reward_calls["labels"] = plan.images = rows - there
     if plan.missing:
         _known(plan, rows, find_preset(generator))
     else:
         _probe_labels(plan, config, prompts, load, stores, rows, trains)
+    if there:
+        plan.sources["calls"] = f"{there:,} of {rows:,} labels are there"
+        if "labels" in plan.seconds:
+            plan.seconds["labels"] *= (rows - there) / rows
     show(plan, as_json=settings.json)
+
+
+def _labels_there(out: Path) -> int:
+    """How many an interrupted run has made."""
+    from surrogate.store import LabelledStore
+
+    return len(LabelledStore.open(out / "labels")) if (out / "labels" / "meta.json").is_file() else 0
 
 
 def _known(plan: Plan, rows: int, preset: Preset | None) -> None:
@@ -88,21 +100,21 @@ def _probe_labels(
             )
 
 
-def plan_tuning(
-    settings: FinetuneSettings, out: Path, rewards: Sequence[str], generator: str, load: Callable[[], TuningJob]
-) -> None:
+def plan_tuning(settings: FinetuneSettings, out: Path, order: TuningOrder) -> None:
     """Print the plan of a fine-tuning."""
     from cli.probe import probe_tuning, unmeasured, why_not
+    from surrogate.checkpoint import Checkpoints
 
-    plan = Plan("finetune", out, downloads=weights_needed(rewards, generator))
+    rewards = [order.reward, *(settings.guards or [])]
+    plan = Plan("finetune", out, downloads=weights_needed(rewards, order.generator))
     if plan.missing:
         unmeasured(plan, why_not(plan, None))
     else:
-        made = load()
+        made = order.load()
         if reason := why_not(plan, made.reward):
             unmeasured(plan, reason)
         else:
-            probe_tuning(plan, made)
+            probe_tuning(plan, made, done=Checkpoints(out / "checkpoints").step if settings.resume else 0)
     if settings.max_reward_calls is not None:
         plan.sources["calls"] = f"training and validation stop at --max-reward-calls {settings.max_reward_calls:,}"
     show(plan, as_json=settings.json)

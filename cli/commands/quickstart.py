@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cli.commands.finetune import print_comparison
-from cli.output import note, print_json
+from cli.output import print_json
 from cli.report.page import write_report
-from cli.run_folder import RunFolder, open_run
 from finetune.config import FinetuneConfig
+from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
+from surrogate.runs.folder import RunFolder, open_run
 
 DISTILL = {"noises": 3, "extra_steps": 8}
 DISTILL_STEPS = 1000
@@ -62,13 +63,13 @@ def _both_jobs(
     resume: bool,
 ) -> dict[str, Any]:
     import reward_zoo
-    from cli.commands.finetune import load_guards
-    from cli.tuning import TuningJob, critic_of, run_finetune
-    from cli.wiring import run_distill
     from finetune.generators.pipeline import load_generator
+    from finetune.guards import load_guards
+    from finetune.jobs import TuningJob, critic_of, run_finetune
     from finetune.methods import load_method
     from finetune.prompts import load_prompts
     from surrogate.folder import load_surrogate
+    from surrogate.jobs import run_distill
 
     generator, reward = load_generator("tiny-signs", device), reward_zoo.load("ocr")
     guards = load_guards(None, "ocr")

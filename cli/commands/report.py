@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.output import note, print_json
+from cli.output import print_json
 from cli.report.gather import Run, gather
 from cli.report.page import write_report
+from reward_zoo.terminal import note
 
 
 def report(folders: Sequence[Path], *, out: Path | None, as_json: bool) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import reward_zoo
-from cli.output import note, print_json, print_table
+from cli.output import print_json, print_table
 from reward_zoo.errors import SpecError
 from reward_zoo.loading import environment_of
 from reward_zoo.readiness import readiness
 from reward_zoo.registry import card_of
+from reward_zoo.terminal import note
 
 
 def list_command(*, filters: dict[str, bool], license_kind: str | None, as_json: bool) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import reward_zoo
-from cli.items import Item, batches, gather, inputs_of
-from cli.output import note, print_json, print_table, progress
-from cli.tables import check_writable, write_table
+from cli.output import print_json, print_table
+from cli.tables import check_writable
 from reward_zoo import calibration
 from reward_zoo.cache import ScoreCache, cached
 from reward_zoo.devices import pick_device
 from reward_zoo.errors import RewardFailedError, SpecError, TableError
 from reward_zoo.images import as_images
-from reward_zoo.tables import column, read_table
+from reward_zoo.items import Item, batches, gather, inputs_of
+from reward_zoo.tables import column, read_table, write_table
+from reward_zoo.terminal import note, progress
 
 if TYPE_CHECKING:
     from reward_zoo import Reward

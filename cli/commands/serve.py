@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import reward_zoo
-from cli.output import note, print_json
+from cli.output import print_json
 from reward_zoo.errors import ServingError
 from reward_zoo.reward import Reward
 from reward_zoo.serving.config import ServeConfig, check_packages
+from reward_zoo.terminal import note
 
 _NAMED = re.compile(r"([A-Za-z_][\w.-]*)=(.+)", re.DOTALL)
 

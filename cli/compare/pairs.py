@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.failures import RunFolderError
 from reward_zoo.errors import ImageError
 from reward_zoo.images import IMAGE_SUFFIXES
+from surrogate.errors import RunFolderError
 
 SIDES = ("base", "tuned")  # what lasro generate --compare calls them
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from cli.failures import RunFolderError
+from surrogate.errors import RunFolderError
 
 Choice = Literal["left", "right", "tie"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from cli.environment import without_passwords
-from cli.failures import RunFolderError
-from cli.run_state import read_state
 from reward_zoo.registry import card_of
 from reward_zoo.rewards import BUILTIN
+from surrogate.errors import RunFolderError
+from surrogate.runs.environment import without_passwords
+from surrogate.runs.state import read_state
 
 SHEET = re.compile(r"step-(\d+)\.png")
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cli.failures import RunFolderError
 from cli.report.gather import Run, gather
 from cli.report.page import Part, page, parts, state_part
-from cli.run_state import WISHES, ask
+from surrogate.errors import RunFolderError
+from surrogate.runs.state import WISHES, ask
 
 HOST = "127.0.0.1"
 EVERY_SECONDS = 2  # between two looks of the page

@@ -17,13 +17,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cli.failures import RunFolderError
 from cli.report import story
 from cli.report.cards import cards, sheets
 from cli.report.charts import calibration_chart, distill_charts, rival_chart, tuning_charts
 from cli.report.curves import Chart, interval_bar, show
 from cli.report.gather import Run, gather_all
 from cli.report.settings import differing, machine, settings
+from surrogate.errors import RunFolderError
 
 SIGN = '<meta name="generator" content="lasro '
 

@@ -123,6 +123,11 @@ class SDXLGenerator:
         return self.unet.device
 
     @property
+    def extra_steps(self) -> int:
+        """Network calls of samples beyond its own that are worth a label; 0: none."""
+        return self.preset.extra_steps
+
+    @property
     def num_steps(self) -> int:
         """Network calls of its samples: rollouts hold the stages 1 to `num_steps`."""
         return self.preset.num_steps

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from reward_zoo.calibration import cache_folder
 from reward_zoo.errors import BuildError
+from reward_zoo.terminal import note
 
 # What reward_zoo itself needs to load a reward and serve it, in versions that rewards of many years get along with.
 FOR_THE_WORKER = (
@@ -101,7 +102,7 @@ class Environment:
     def _install(self, uv: str, partial: Path, title: str) -> None:
         for old in (partial, self.folder):  # of a build that was killed; of a Python that is gone
             shutil.rmtree(old, ignore_errors=True)
-        _say(f"{title}: installing {', '.join(self.requirements) or 'Python ' + self.python} into {self.folder}, once")
+        note(f"{title}: installing {', '.join(self.requirements) or 'Python ' + self.python} into {self.folder}, once")
         listed = partial / "requirements.txt"
         make = [uv, "venv", "--relocatable", "--no-project", "--python", self.python or sys.executable, partial]
         install = [uv, "pip", "install", "--python", partial / "bin" / "python", "-r", listed]
@@ -129,7 +130,7 @@ def _alone(path: Path, title: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        _say(f"{title}: another process builds its environment; waiting for it")
+        note(f"{title}: another process builds its environment; waiting for it")
         lock.acquire()
     try:
         yield
@@ -155,8 +156,3 @@ def _run(command: list[str | Path], log: TextIO, title: str) -> None:
         faults = [number for number, line in enumerate(lines) if line.startswith(("error", "×"))]
         said = " ".join(lines[faults[-1] if faults else -LAST_LINES :]) or f"exit code {process.returncode}"
         raise BuildError(f"{title}: its own environment cannot be built: uv {command[1]}: {said} (whole log: {log.name})")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

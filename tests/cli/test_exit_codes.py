@@ -40,7 +40,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(lasro, place, tiny_sdxl, monk
         def stop(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("cli.wiring.run_label", stop)
+        monkeypatch.setattr("surrogate.jobs.run_label", stop)
     code, out, err = lasro(command, *[part.format(place=place, tiny=tiny_sdxl) for part in LONG[command]])
     assert (code, out) == (130, "")
     assert err.splitlines()[-1].startswith(f"interrupted; {KEPT.get(command, 'run the same command with --resume')}")

@@ -14,10 +14,10 @@ from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
-from cli.run_folder import RunFolder
-from cli.run_state import ask, read_state
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
+from surrogate.runs.folder import RunFolder
+from surrogate.runs.state import ask, read_state
 from tests.tiny.surrogate import build_folder
 
 PROMPTS = "\n".join(f"a {color} {thing}" for color in ("red", "blue") for thing in ("cat", "dog", "tree", "boat"))
@@ -276,7 +276,7 @@ def test_a_paused_run_waits_and_goes_on(lasro, tune, tmp_path, monkeypatch):
         if len(waited) == 3:
             ask(out, "go")
 
-    monkeypatch.setattr("cli.run_state.time.sleep", sleep)
+    monkeypatch.setattr("surrogate.runs.state.time.sleep", sleep)
     watching(monkeypatch, lambda run, record: ask(run.path, "pause") if record["step"] == 1 else None)
     code, _, err = lasro(*tune, "--method", "gors", "--steps", 2, "--tracker", "none", "--out", out)
     assert code == 0, err

@@ -29,7 +29,7 @@ def run_command(arguments):
 def start():
     """Start a command in a process forked from one that has all imports behind it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cli.wiring", "cli.commands.distill", "finetune.generators.pipeline"])
+    context.set_forkserver_preload(["surrogate.jobs", "cli.commands.distill", "finetune.generators.pipeline"])
 
     def begin(*arguments):
         process = context.Process(target=run_command, args=([str(argument) for argument in arguments],))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cli.output import _lines
 from finetune.generators.pipeline import load_generator
+from reward_zoo.terminal import _lines
 from tests.tiny.surrogate import build_folder
 
 
@@ -47,6 +47,9 @@ def test_the_plan_of_labels_is_what_labelling_takes(lasro, place, tiny_sdxl):
     code, found, err = lasro("label", *flags, "--out", "run", "--json")
     assert code == 0, err
     assert found["reward_calls"] == calls
+    rest = planned(lasro, place, "label", *flags, "--samples", 64, "--out", "run", "--resume")
+    assert rest["reward_calls"]["labels"] == 64 - calls
+    assert rest["sources"]["calls"] == f"{calls} of 64 labels are there"
 
 
 def test_the_plan_of_tuning_is_what_tuning_takes(lasro, place, tiny_sdxl):
@@ -61,6 +64,9 @@ def test_the_plan_of_tuning_is_what_tuning_takes(lasro, place, tiny_sdxl):
     adapter = (place / "run" / "adapter" / "pytorch_lora_weights.safetensors").stat().st_size
     assert plan["disk_bytes"]["adapter"] == pytest.approx(adapter, rel=0.3)
     assert set(plan["seconds"]) == {"training", "validation", "evaluation"}
+    rest = planned(lasro, place, *flags, "--steps", 8, "--out", "run", "--resume")["reward_calls"]
+    assert rest["validation"] == 2 * plan["reward_calls"]["validation"] // 3  # not the one before the first step
+    assert rest["training"] == plan["reward_calls"]["training"]
 
 
 def test_what_is_not_here_is_listed_and_nothing_is_guessed(lasro, place):

@@ -137,18 +137,20 @@ def test_help_has_an_example_that_is_the_commands_own(lasro, words):
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("shell", "words", "found"),
     [
-        ("lasro dist", "distill"),
-        ("lasro distill --backbone-d", "--backbone-depth"),
-        ("lasro distill --reward aesth", "aesthetic"),
-        ("lasro label --generator sdxl-t", "sdxl-turbo"),
+        ("bash", "lasro dist", "distill"),
+        ("bash", "lasro distill --backbone-d", "--backbone-depth"),
+        ("bash", "lasro distill --reward aesth", "aesthetic"),
+        ("zsh", "lasro distill --reward aesth", "aesthetic"),
+        ("fish", "lasro label --generator sdxl-t", "sdxl-turbo"),
     ],
 )
-def test_the_shell_completes(words, found):
+def test_the_shell_completes(shell, words, found):
     code = "import sys; from cli.app import main; sys.argv[0] = 'lasro'; sys.exit(main())"
-    asked = {"_LASRO_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    asked = {"_LASRO_COMPLETE": f"complete_{shell}", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    asked |= {"_TYPER_COMPLETE_ARGS": words, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
     )
-    assert found in done.stdout.split()
+    assert found in re.findall(r"[\w-]+", done.stdout)

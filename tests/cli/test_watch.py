@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from cli.failures import Ended
 from cli.report.live import LivePage, Server
-from cli.run_folder import open_run
-from cli.run_state import SILENT_SECONDS, ask, read_state
+from surrogate.errors import Ended
+from surrogate.runs.folder import open_run
+from surrogate.runs.state import SILENT_SECONDS, ask, read_state
 from tests.tiny.run_folder import build_run
 
 

@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 import reward_zoo
-from cli.items import captioned
 from reward_zoo.errors import ImageError, RewardFailedError, SpecError, TableError
+from reward_zoo.items import captioned
 from surrogate.config import DistillConfig
 from surrogate.errors import StoreError
 from surrogate.labelling import RewardMeter, batches_to_do, label, label_images

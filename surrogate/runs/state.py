@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from cli.failures import Ended
-from cli.output import note
+from surrogate.errors import Ended
+from reward_zoo.terminal import note
 from reward_zoo.errors import first_line
 
 STATE, CONTROL = "state.json", "control.json"

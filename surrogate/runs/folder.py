@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from cli.environment import environment
-from cli.failures import RunFolderError
-from cli.run_state import Pulse, ended_by_wish
+from surrogate.runs.environment import environment
+from surrogate.errors import RunFolderError
+from surrogate.runs.state import Pulse, ended_by_wish
 
 
 @dataclass(frozen=True)

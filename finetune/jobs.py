@@ -1,8 +1,9 @@
-"""Where generator, surrogate, method and reward meet: `lasro finetune` as a function from settings to a result."""
+"""Where generator, surrogate, method and reward meet: a run that is made of loaded things, and its result."""
 
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,6 @@ import numpy as np
 import torch
 
 import reward_zoo
-from cli.failures import Ended
-from cli.output import note, progress
-from cli.pictures import save_before_after, save_compared, validation_grid
-from cli.run_folder import RunFolder
-from cli.run_state import ended_by_wish
-from cli.trackers import Trackers
-from cli.wiring import read_labels
 from finetune.card import adapter_card
 from finetune.config import FinetuneConfig
 from finetune.evaluation import Evaluation, compare, evaluate
@@ -28,12 +22,19 @@ from finetune.generators.pipeline import SDXLGenerator
 from finetune.lcm_anchor import RealPictures
 from finetune.lora import save_lora
 from finetune.method import Critic, Method
+from finetune.pictures import save_before_after, save_compared, validation_grid
+from finetune.trackers import Trackers
 from finetune.trainer import Trainer
 from finetune.verdict import verdict
+from reward_zoo.terminal import note, progress
 from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
+from surrogate.errors import Ended
 from surrogate.folder import SavedSurrogate
+from surrogate.jobs import read_labels
 from surrogate.labelling import encode_files
+from surrogate.runs.folder import RunFolder
+from surrogate.runs.state import ended_by_wish
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
 
@@ -88,11 +89,12 @@ class TuningJob:
         """Of the test prompts, the same before and after, and in every run."""
         return [derive_seed(0, "evaluation", index) for index in range(len(self.test))]
 
-    def evaluate(self) -> Evaluation:
-        """The generator as it is now, on the test prompts."""
+    def evaluate(self, when: str) -> Evaluation:
+        """The generator as it is now, on the test prompts; `when` is what the bar says."""
         height, width = self.generator.image_size
-        kept = {"keep_images": max(64, KEPT_PIXELS // (height * width)), "diversity_prompts": DIVERSITY_PROMPTS}
-        return evaluate(self.generator, self.reward, self.test, self.test_seeds, guards=self.guards, **kept)
+        how = {"keep_images": max(64, KEPT_PIXELS // (height * width)), "diversity_prompts": DIVERSITY_PROMPTS}
+        with progress(when) as bar:
+            return evaluate(self.generator, self.reward, self.test, self.test_seeds, guards=self.guards, progress=bar, **how)
 
 
 def real_pictures(
@@ -134,11 +136,10 @@ def run_finetune(run: RunFolder, job: TuningJob, *, resume: bool = False) -> dic
     if trainer.stopped:
         note(f"stopped: {trainer.stopped}")
     trainer.tuned.load_state(trainer.best)
-    note(f"evaluating {len(job.test)} prompts before and after")
     run.tell("compare", 0, 1, pausable=False)
     with trainer.tuned.off():
-        before = job.evaluate()
-    after = job.evaluate()
+        before = job.evaluate("evaluate before")
+    after = job.evaluate("evaluate after")
     found = compare(before, after, job.generator)
     save_before_after(before, after, job.test, run.path / "samples")
     save_compared(before, after, job.test, job.test_seeds, run.path / "samples")
@@ -179,6 +180,8 @@ def _export(run: RunFolder, job: TuningJob, trainer: Trainer, found: dict[str, A
 def leaving_on_signal(trainer: Trainer) -> Iterator[None]:
     """Inside, Ctrl-C and SIGTERM end the run after the step it is in, saved; a second one ends it at once.
 
+    Signals reach a process's main thread alone; a run in another one does not heed them.
+
     Raises:
         Ended: afterwards, if one came, or who watches the run asked for it.
     """
@@ -191,7 +194,8 @@ def leaving_on_signal(trainer: Trainer) -> Iterator[None]:
         trainer.leave = True
         note("ending after this step; once more to end at once")
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.tables import write_table
+from reward_zoo.tables import write_table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""Where generator, reward and surrogate meet: the two main jobs as functions from settings to a result."""
+"""Where generator, reward and surrogate meet: labelling and distilling, whole, from settings to a result."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from typing import Any
 import torch
 
 import reward_zoo
-from cli.output import progress
-from cli.run_folder import RunFolder
-from finetune.generators.pipeline import SDXLGenerator, load_generator
-from reward_zoo.briefing import Facts, briefed
+from reward_zoo.briefing import briefed, facts_of
 from reward_zoo.card import READ_TEXT
 from reward_zoo.composite import Composite
-from reward_zoo.loading import absolute_spec
+from reward_zoo.errors import SpecError
+from reward_zoo.items import captioned
+from reward_zoo.loading import Given, absolute_spec, spec_of
+from reward_zoo.options import settings_of
+from reward_zoo.terminal import progress
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.fidelity import noise_ceiling
-from surrogate.folder import save_surrogate
+from surrogate.folder import SavedSurrogate, check_labels, load_surrogate, save_surrogate
 from surrogate.hindsight import hindsight_of
 from surrogate.labelling import Batch, RewardMeter, batches_to_do, label, label_images
+from surrogate.runs.folder import RunFolder, open_run
 from surrogate.sampling import LabelledLatents, read_stores, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 from surrogate.team import ALONE, Team
+from surrogate.types import Generator
 
 
 def label_jobs(prompts: Sequence[str], config: DistillConfig, pictured: Sequence[str] = ()) -> list[tuple[str, int]]:
@@ -59,13 +62,78 @@ def read_labels(stores: Sequence[LabelledStore], reward: reward_zoo.Reward) -> L
     return read_stores(stores, part_names=part_names(reward), reads_text=reward.card.perceives == READ_TEXT)
 
 
+def distill(
+    reward: Given,
+    generator: Generator,
+    prompts: Sequence[str] = (),
+    *,
+    out: str | Path,
+    data: Sequence[str | Path] = (),
+    images: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    **settings: Any,  # noqa: ANN401 - as DistillConfig's fields
+) -> SavedSurrogate:
+    """Distil a reward into a surrogate in a generator's latent space, as `lasro distill` does; the same run folder is written.
+
+    Args:
+        reward: a spec, a function `(images, prompts) -> scores`, or a loaded reward. Later runs load it by what it is called
+            (`reward_zoo.loading.spec_of`); what has no name that can be loaded must be given to them again.
+        generator: whose samples are labelled and whose latents are read: `finetune.load_generator`.
+        prompts: to sample; some of them are kept to measure.
+        out: run folder; afterwards `out/surrogate` holds the surrogate.
+        data: train on the labels of these stores, or runs of `lasro label`, and make no new ones.
+        images: a folder or table of captioned real pictures to learn from too.
+        overwrite: delete what stands at `out` first.
+        resume: go on with the run at `out`.
+        settings: fields of `DistillConfig`: samples, noises, backbone, steps, …
+
+    Returns:
+        The surrogate, with what was measured on prompts it never saw as `fidelity`.
+
+    Raises:
+        LasroError: an argument is wrong; messages name it as the flag of `lasro distill`.
+        Ended: `lasro watch` asked it to end; what was done is saved.
+    """
+    if bool(data) == bool(prompts):
+        raise SpecError("distill: give prompts, or data of stores that have labels")
+    if data and images:
+        raise SpecError("distill: images go with prompts; stores hold their pictures")
+    out, spec, scorer = Path(out), spec_of(reward), reward_zoo.load(reward)
+    own = {"extra_steps": generator.extra_steps, "generator_steps": generator.num_steps}
+    config = settings_of(DistillConfig, own | settings)
+    pictures = captioned(Path(images)) if images else []
+    stores = [open_store(Path(path)) for path in data]
+    for store in stores:
+        check_labels(store, generator)
+    facts = facts_of(*(store.prompt_table for store in stores))
+    scorer = briefed(scorer, facts, [*prompts, *(prompt for _, prompt in pictures)])
+    with open_run(out, overwrite=overwrite, resume=resume) as run:
+        told = {name: value for name, value in config.as_dict().items() if name != "generator_steps"}
+        run.save_config({"reward": [spec], "generator": generator.name, "data": [*map(str, data)], **told}, generator.device)
+        if stores:
+            run_training(run, generator, scorer, spec, stores, config)
+        else:
+            run_distill(run, generator, scorer, spec, prompts, config, pictures)
+    return load_surrogate(out / "surrogate")
+
+
+def open_store(path: Path) -> LabelledStore:
+    """The labels in a run's folder, or in the folder itself.
+
+    Raises:
+        StoreError: there are none.
+    """
+    return LabelledStore.open(path / "labels" if (path / "labels" / "meta.json").is_file() else path)
+
+
 OnCluster = Callable[[Sequence[Batch], LabelledStore, Callable[[int], None]], int]  # label batches; the reward calls
 Heed = Callable[..., None]  # how far a phase is: its name, done, total
 
 
 def run_label(
     folder: Path,
-    generator: SDXLGenerator,
+    generator: Generator,
     reward: reward_zoo.Reward,
     spec: str,
     prompts: Sequence[str],
@@ -113,7 +181,7 @@ def run_label(
 
 def run_distill(
     run: RunFolder,
-    generator: SDXLGenerator,
+    generator: Generator,
     reward: reward_zoo.Reward,
     spec: str,
     prompts: Sequence[str],
@@ -130,14 +198,9 @@ def run_distill(
     return result
 
 
-def load_labeller(generator: str, device: str, reward: str, facts: Facts) -> tuple[SDXLGenerator, reward_zoo.Reward]:
-    """What a worker on another machine needs, by name."""
-    return load_generator(generator, device), briefed(reward_zoo.load(reward), facts)
-
-
 def run_training(
     run: RunFolder,
-    generator: SDXLGenerator,
+    generator: Generator,
     reward: reward_zoo.Reward,
     spec: str,
     stores: Sequence[LabelledStore],

@@ -1,0 +1,128 @@
+"""`surrogate.distill` and `finetune.finetune`: the commands' jobs as functions."""
+
+import threading
+from dataclasses import fields
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+import finetune
+import reward_zoo
+import surrogate
+from reward_zoo.errors import SpecError
+from reward_zoo.loading import spec_of
+from surrogate.errors import RunFolderError
+
+PROMPTS = [f"a {color} {thing}" for color in ("red", "blue", "green") for thing in ("cat", "dog", "tree", "boat")]
+SMALL = {"samples": 24, "noises": 2, "steps": 2, "backbone": "latent-cnn", "prompts_per_batch": 4}
+TUNED = {"steps": 1, "batch_size": 2, "lora_rank": 2, "eval_samples": 4, "validation_samples": 2, "guards": ["sharpness"]}
+
+
+def dark(images):
+    return 1 - images.mean((1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def distilled(generator, tmp_path_factory):
+    """A surrogate of `brightness`, by the function."""
+    return surrogate.distill("brightness", generator, PROMPTS, out=tmp_path_factory.mktemp("runs") / "bright", **SMALL)
+
+
+@pytest.fixture
+def tuning(tiny_sdxl):
+    """Arguments of a run that takes a moment."""
+    return {**TUNED, "generator": str(tiny_sdxl), "prompts": PROMPTS, "eval_prompts": PROMPTS[:4]}
+
+
+def test_every_name_that_is_promised_is_there():
+    for package in (reward_zoo, surrogate, finetune):
+        for name in package.__all__:
+            assert getattr(package, name).__name__ == name
+        assert set(dir(package)) == set(package.__all__)
+        with pytest.raises(AttributeError, match="no_such_thing"):
+            package.no_such_thing  # noqa: B018
+
+
+def test_distilled_is_what_the_command_distils(distilled, generator, lasro, tiny_sdxl, tmp_path):
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
+    flags = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", value)]
+    where = ["--generator", tiny_sdxl, "--prompts", tmp_path / "prompts.txt", "--out", tmp_path / "run"]
+    code, result, err = lasro("distill", "--reward", "brightness", *where, *flags, "--json")
+    assert code == 0, err
+    assert result["pairwise"] == distilled.fidelity["pairwise"]
+    by_command = load_file(tmp_path / "run" / "surrogate" / "model.safetensors")
+    assert all(weight.equal(by_command[name]) for name, weight in load_file(distilled.folder / "model.safetensors").items())
+
+
+def test_its_config_is_one_for_the_command(distilled, lasro, tmp_path):
+    config = distilled.folder.parent / "config.yaml"
+    assert yaml.safe_load(config.read_text())["samples"] == 24
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("\n".join(PROMPTS))
+    code, shown, err = lasro("config", "show", "distill", "--config", config, "--json")
+    assert code == 0, err
+    assert "latent-cnn" in str(shown)
+
+
+def test_labels_that_are_there_are_trained_on(distilled, generator, tmp_path):
+    again = surrogate.distill("brightness", generator, data=[distilled.folder.parent], out=tmp_path / "again", steps=2)
+    assert again.fidelity["labels"] == distilled.fidelity["labels"]
+
+
+def test_a_function_is_a_reward_and_is_found_again_also_by_a_thread(generator, tuning, tmp_path):
+    found = surrogate.distill(dark, generator, PROMPTS, out=tmp_path / "dark", **SMALL)
+    assert found.config["reward"] == f"{__file__}:dark"
+    results = []
+    thread = threading.Thread(target=lambda: results.append(finetune.finetune(found, out=tmp_path / "tuned", **tuning)))
+    thread.start()  # loads it by that name
+    thread.join()
+    assert results[0]["reward_name"] == f"{__file__}:dark"
+    assert results[0]["reward"]["samples"] == 4
+
+
+def test_a_function_without_a_place_keeps_its_name():
+    assert spec_of(lambda images: images.mean((1, 2, 3))) == "<lambda>"
+    assert spec_of("ocr:engine=easyocr") == "ocr:engine=easyocr"
+    assert spec_of(reward_zoo.load("brightness")) == "brightness"
+    assert reward_zoo.load(dark).card.name == "dark"
+
+
+def test_tuned_as_the_command_tunes_and_resumed(distilled, tuning, lasro, tiny_sdxl, tmp_path):
+    result = finetune.finetune(distilled.folder, out=tmp_path / "run", **tuning)
+    assert set(result) >= {"reward", "guards", "diversity", "verdict", "adapter", "reward_calls"}
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
+    (tmp_path / "held_out.txt").write_text("\n".join(PROMPTS[:4]))
+    where = ["--prompts", tmp_path / "prompts.txt", "--eval-prompts", tmp_path / "held_out.txt", "--tracker", "none"]
+    by_config = ["finetune", "--config", tmp_path / "run" / "config.yaml", *where, "--out", tmp_path / "command", "--json"]
+    code, again, err = lasro(*by_config)
+    assert code == 0, err
+    assert again["reward"] == result["reward"]
+    assert finetune.finetune(distilled, out=tmp_path / "run", resume=True, **tuning)["reward"] == result["reward"]
+
+
+def test_mistakes_are_named(distilled, generator, tuning, tmp_path):
+    out = tmp_path / "run"
+    for given, said in (
+        ({"sample": 24}, "did you mean 'samples'"),
+        ({"noises": 1}, "--noises 1"),
+        ({"data": [distilled.folder.parent]}, "give prompts, or data"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            surrogate.distill("brightness", generator, PROMPTS, out=out, **given)
+    with pytest.raises(SpecError, match="did you mean 'lora_rank'"):
+        finetune.finetune(distilled, out=out, lora_ranks=2, **tuning)
+    with pytest.raises(SpecError, match="climbs a surrogate"):
+        finetune.finetune(reward="brightness", out=out, **tuning)
+    assert not out.exists()
+    with pytest.raises(RunFolderError, match="exists"):
+        surrogate.distill("brightness", generator, PROMPTS, out=distilled.folder.parent)
+
+
+def test_no_setting_means_two_things():
+    from inspect import signature
+
+    from finetune.order import TuningOrder
+
+    shared = set(signature(TuningOrder).parameters) & {field.name for field in fields(finetune.FinetuneConfig)}
+    assert not shared
