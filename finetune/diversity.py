@@ -27,8 +27,12 @@ class PerceptualFeatures:
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Activations of every stage, B×C×h×w, of unit length at each position."""
+        return self.with_gradient(images)
+
+    def with_gradient(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The same, down to the pictures."""
         encoder, found = self.generator.vae.encoder, []
-        seen = encoder.conv_in(images.to(self.generator.device) * 2 - 1)
+        seen = encoder.conv_in((images.to(self.generator.device) * 2 - 1).to(self.generator.vae.dtype))
         for block in encoder.down_blocks:
             seen = block(seen)
             found.append(torch.nn.functional.normalize(seen.float(), dim=1))

@@ -2,8 +2,8 @@
 
 Generator steps on −(c1·S[R(z1)] + c2·S[R(z2)]) + anchor alternate with surrogate steps on fresh labels in a replay buffer.
 Where it differs from the paper: the anchor needs no data (a trust region around the frozen generator in place of the LCM
-loss, see finetune/anchor.py), the surrogate may perceive and be taught by hindsight, and scores are clipped at the highest
-that the reward can give.
+loss, see finetune/anchor.py), pictures of one prompt are kept different (finetune/variety.py), the surrogate may perceive and
+be taught by hindsight, and scores are clipped at the highest that the reward can give.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from finetune.method import Method as Base
 from finetune.method import Workshop
 from finetune.objective import NormaliseAndClip
 from finetune.trajectories import trajectory
+from finetune.variety import Variety
 from surrogate.seeding import stream
+from surrogate.types import TextConditioning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,9 @@ class Settings:
     anchor_band: float = 0.025  # distance to the frozen generator that the anchor holds, as a share of x0's variance
     anchor_band_max: float = 0.12  # how far the band may widen while the surrogate stays accurate
     trust_accuracy: float = 0.6  # pairwise accuracy on fresh samples below which the band does not widen
+    variety_weight: float = 4.0  # of what two pictures of a prompt lose of their difference; 0: not asked
+    variety_share: float = 0.9  # of the frozen generator's difference that they must keep
+    variety_pairs: int = 4  # prompts of a step that are painted twice for it
     lcm_weight: float = 0.0  # c: of the LCM loss on real pictures (the paper's: 500); 0: not asked
     off_policy: bool = True  # off: one start noise a prompt, the fresh noise alone varies
     adapt_every: int = 4  # generator steps between adaptations of the surrogate
@@ -49,9 +54,13 @@ class Settings:
     replay_size: int = 4096  # fresh labels kept
 
     def __post_init__(self) -> None:
-        above_zero(self, ("anchor_band", "adapt_every", "adapt_prompts", "replay_size", "adapt_learning_rate"))
+        above_zero(self, ("anchor_band", "adapt_every", "adapt_prompts", "replay_size", "adapt_learning_rate", "variety_pairs"))
         if self.lcm_weight < 0:
             raise ConfigError(f"{named(self, 'lcm_weight')}: must not be negative; 0 leaves the LCM loss out")
+        if self.variety_weight < 0:
+            raise ConfigError(f"{named(self, 'variety_weight')}: must not be negative; 0 lets pictures of a prompt come alike")
+        if not 0 < self.variety_share <= 1:
+            raise ConfigError(f"{named(self, 'variety_share')}: must be above 0 and at most 1, as a share of the difference")
         if self.adapt_steps < 0:
             raise ConfigError(f"{named(self, 'adapt_steps')}: must not be negative; 0 freezes the surrogate")
         if self.anchor_band_max < self.anchor_band:
@@ -73,6 +82,7 @@ class Method(Base):
             raise ConfigError(f"{named(settings, 'lcm_weight')}: goes together with real pictures (--images); give both")
         self.surrogate = shop.critic.surrogate.requires_grad_(False).eval().to(shop.generator.device)
         self.adapter = Adapter(shop, settings)
+        self.variety = Variety(shop.generator, settings.variety_share)
         self.trust = TrustRegion(settings.anchor_band, settings.anchor_band_max)
         highest = shop.meter.reward.card.range[1]
         self.objectives = (NormaliseAndClip(highest=highest), NormaliseAndClip(highest=highest))
@@ -111,11 +121,31 @@ class Method(Base):
             "anchor_weight": self.trust.weight,
         }
         loss = self.trust.penalty(distance) - gain if settings.anchor else -gain
+        if settings.variety_weight:
+            loss = loss + settings.variety_weight * self._alike(start, fresh, outputs[-1], conditioning, rng)
         if settings.lcm_weight:
             extra = lcm_loss(generator, self.shop.tuned, self.shop.pictures, count, rng)
             self.metrics["lcm_loss"] = extra.item()
             loss = loss + settings.lcm_weight * extra
         return loss
+
+    def _alike(
+        self,
+        start: torch.Tensor,
+        fresh: torch.Tensor,
+        last: torch.Tensor,
+        conditioning: TextConditioning,
+        rng: torch.Generator,
+    ) -> torch.Tensor:
+        """What the first prompts' last latents, and others of the same prompts, have lost of their difference."""
+        generator, rows = self.shop.generator, slice(self.settings.variety_pairs)
+        own, conditioning = (start[rows], fresh[rows]), conditioning[rows]
+        others = tuple(torch.randn(start[rows].shape, generator=rng) for _ in own)
+        theirs = trajectory(generator, *others, conditioning)[1][-1]
+        with torch.no_grad(), self.shop.tuned.off():
+            frozen = tuple(trajectory(generator, *noises, conditioning)[1][-1] for noises in (own, others))
+        lost, self.metrics["variety"] = self.variety((last[rows], theirs), frozen, rng)
+        return lost
 
     def _own_noises(self, groups: torch.Tensor) -> torch.Tensor:
         seed, shape = self.shop.config.seed, self.shop.latent_shape

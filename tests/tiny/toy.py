@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import torch
 from diffusers import LCMScheduler
@@ -27,12 +28,24 @@ class ToyNet(torch.nn.Module):
         return self.paint(noisy)
 
 
+class ToyEncoder(torch.nn.Module):
+    """The parts of a VAE's encoder that perceptual distances look at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        drawn = torch.Generator().manual_seed(0)
+        self.conv_in, self.down_blocks = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ModuleList([torch.nn.Tanh()])
+        self.conv_in.weight.data.copy_(torch.randn(8, 3, 3, 3, generator=drawn))
+        self.conv_in.bias.data.zero_()
+
+
 class ToyGenerator(SDXLGenerator):
     """Samples as `SDXLGenerator` does, with `ToyNet` for a UNet and no prompts to speak of."""
 
     def __init__(self, sampler: str = "lcm") -> None:
         self.name, self.preset = "toy", Preset(name="toy", source="toy", sampler=sampler)
         self.unet = ToyNet()
+        self.vae = SimpleNamespace(encoder=ToyEncoder().requires_grad_(False), dtype=torch.float32)
         scheduler = LCMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
         self.alphas_cumprod = scheduler.alphas_cumprod
         self.latent_space, self.image_size = LatentSpace(4, 4, 4, 1.0), (4, 4)
