@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from reward_zoo.errors import SpecError
@@ -31,6 +32,29 @@ def pick_device(name: str = "auto") -> torch.device:
         found = ", ".join(kind for kind, available in there.items() if available)
         raise SpecError(f"--device {name}: this machine has none; give auto, or one of {found}")
     return device
+
+
+@cache
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a device has bfloat16 arithmetic; elsewhere it is emulated, at a third of float32's speed on a CPU.
+
+    CPUs have it since 2020 to 2023 (AMX or AVX512_BF16 of x86, BF16 of Arm), NVIDIA's GPUs since Ampere.
+    """
+    import torch
+
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "avx10_2", "bf16"))
+    if device.type == "cuda" and torch.cuda.is_available() and not torch.version.hip:
+        return torch.cuda.get_device_properties(device).major >= 8
+    return True
+
+
+def quick(device: torch.device, bf16: bool = True) -> torch.autocast:
+    """A context in which networks run in bfloat16, where it is wanted and the device has it."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16 and computes_bfloat16(device))
 
 
 def cpu_threads() -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from reward_zoo.devices import quick
 from surrogate.building import build_surrogate, default_learning_rate
 from surrogate.checkpoint import load_checkpoint, save_checkpoint
 from surrogate.config import DistillConfig
@@ -45,7 +46,7 @@ def predict(
     parts = []
     for rows in torch.arange(len(data)).split(batch_size):
         latents = data.latents[rows].to(surrogate.device)
-        with torch.autocast(latents.device.type, torch.bfloat16, enabled=bf16):
+        with quick(latents.device, bf16):
             parts.append(surrogate.score(latents, table.told(surrogate, data.groups[rows])))
     return torch.cat(parts).cpu()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from reward_zoo.devices import quick
 from surrogate.config import DistillConfig
 from surrogate.hindsight import Hindsight
 from surrogate.losses import LOSSES
@@ -40,7 +41,7 @@ def surrogate_loss(
     share, place = shares[team.rank], places[team.rank]
     more = [prompts[number - count] for number in place[len(share) :].tolist()]
     seen = (value[share].to(device) for value in (batch.latents, times, noise))
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+    with quick(device, config.bf16):
         conditioning = table.told(surrogate, batch.groups[share], more)
         latents, *rest = seen
         looks, mine = (model or surrogate)(latents, conditioning, *rest, pictures[place] - share[0])

@@ -15,7 +15,7 @@ from finetune.generators.preset import Preset, find_preset, preset_for, presets
 from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times, transition
 from finetune.generators.text import PromptEncoder, identity_of
 from finetune.generators.weights import load_encoders, load_pipeline, pipeline_folder
-from reward_zoo.devices import pick_device
+from reward_zoo.devices import computes_bfloat16, pick_device, quick
 from reward_zoo.errors import did_you_mean
 from surrogate.types import LatentSpace, Rollout, TextConditioning
 
@@ -102,7 +102,8 @@ class SDXLGenerator:
             if module is not None:
                 torch.nn.Module.to(module, place, exact if module is self.vae else dtype)  # diffusers' own warns of casts
                 module.requires_grad_(False).eval()
-        self.compute = torch.bfloat16 if preset.bf16 and dtype == torch.float32 else dtype
+        bf16 = preset.bf16 and dtype == torch.float32 and computes_bfloat16(self.device)
+        self.compute = torch.bfloat16 if bf16 else dtype
         self.texts = texts or PromptEncoder(pipeline)
         self.alphas_cumprod = DDPMScheduler.from_config(pipeline.scheduler.config).alphas_cumprod
         self.prediction_type = preset.prediction_type or pipeline.scheduler.config.prediction_type
@@ -226,7 +227,7 @@ class SDXLGenerator:
     def decode_with_gradient(self, latents: torch.Tensor) -> torch.Tensor:
         """The same, for rewards that are climbed through the pixels."""
         latents = (latents.to(self.device) / self.vae.config.scaling_factor).to(self.vae.dtype)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.preset.bf16):
+        with quick(self.device, self.preset.bf16):
             images = self.vae.decode(latents).sample
         return (images.float() / 2 + 0.5).clamp(0, 1)
 

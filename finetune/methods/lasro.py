@@ -24,6 +24,7 @@ from finetune.method import Workshop
 from finetune.objective import NormaliseAndClip
 from finetune.trajectories import trajectory
 from finetune.variety import Variety
+from reward_zoo.devices import quick
 from surrogate.seeding import stream
 from surrogate.types import TextConditioning
 
@@ -109,7 +110,7 @@ class Method(Base):
         with torch.no_grad(), self.shop.tuned.off():
             frozen = [generator.x0(*one, conditioning)[0] for one in inputs]
         distance = sum(x0_distance(z, before) for z, before in zip(outputs, frozen, strict=True)) / len(outputs)
-        with torch.autocast(outputs[0].device.type, torch.bfloat16):
+        with quick(outputs[0].device, self.shop.critic.distilled.bf16):
             scores = [self.surrogate.score(z, conditioning, rng=rng) for z in outputs]
         weights = (settings.z1_weight, settings.z2_weight)
         parts = zip(weights, self.objectives, scores, strict=False)  # a one-step generator has no z2

@@ -121,7 +121,7 @@ def test_the_lcm_loss_is_zero_where_the_generator_agrees_with_itself():
 def test_the_lcm_anchor_holds_a_climb_back():
     rewards = []
     for weight, pictures in (("0", None), ("500", RealPictures(torch.randn(6, 4, 4, 4), PROMPTS[:6]))):
-        options = {**TOYS["lasro"], "anchor": "false", "lcm_weight": weight}
+        options = {**TOYS["lasro"], "anchor": "false", "variety_weight": "0", "lcm_weight": weight}
         trainer = make_trainer("lasro", options, critic=mean_latent(), pictures=pictures, steps=30, evaluate_every=30)
         trainer.run()
         rewards.append(trainer.best_reward)
