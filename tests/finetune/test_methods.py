@@ -109,7 +109,7 @@ def test_the_lcm_loss_is_zero_where_the_generator_agrees_with_itself():
     toy.unet.paint.weight.data.zero_()
     toy.unet.paint.bias.data.fill_(0.3)
     tuned = TunedWeights(toy.unet, FinetuneConfig(tune="full"))
-    pictures = RealPictures(torch.randn(6, 4, 4, 4), PROMPTS[:6])
+    pictures = RealPictures(torch.randn(6, 4, 4, 4, generator=stream(0, "pictures")), PROMPTS[:6])
     assert lcm_loss(toy, tuned, pictures, 4, stream(0, "lcm")).item() == pytest.approx(0, abs=1e-6)
     toy.unet.paint.weight.data.copy_(0.8 * torch.eye(4)[:, :, None, None])
     loss = lcm_loss(toy, tuned, pictures, 4, stream(0, "lcm"))
@@ -120,8 +120,11 @@ def test_the_lcm_loss_is_zero_where_the_generator_agrees_with_itself():
 
 def test_the_lcm_anchor_holds_a_climb_back():
     rewards = []
-    for weight, pictures in (("0", None), ("500", RealPictures(torch.randn(6, 4, 4, 4), PROMPTS[:6]))):
-        options = {**TOYS["lasro"], "anchor": "false", "variety_weight": "0", "lcm_weight": weight}
+    for weight, pictures in (
+        ("0", None),
+        ("500", RealPictures(torch.randn(6, 4, 4, 4, generator=stream(0, "pictures")), PROMPTS[:6])),
+    ):
+        options = {**TOYS["lasro"], "anchor": "false", "lcm_weight": weight}
         trainer = make_trainer("lasro", options, critic=mean_latent(), pictures=pictures, steps=30, evaluate_every=30)
         trainer.run()
         rewards.append(trainer.best_reward)
