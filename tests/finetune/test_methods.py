@@ -122,7 +122,7 @@ def test_the_lcm_anchor_holds_a_climb_back():
     rewards = []
     for weight, pictures in (
         ("0", None),
-        ("500", RealPictures(torch.randn(6, 4, 4, 4, generator=stream(0, "pictures")), PROMPTS[:6])),
+        ("5000", RealPictures(torch.randn(6, 4, 4, 4, generator=stream(0, "pictures")), PROMPTS[:6])),
     ):
         options = {**TOYS["lasro"], "anchor": "false", "lcm_weight": weight}
         trainer = make_trainer("lasro", options, critic=mean_latent(), pictures=pictures, steps=30, evaluate_every=30)
