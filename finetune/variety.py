@@ -10,11 +10,12 @@ the VAE encoder, decoded with gradient.
 from __future__ import annotations
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from finetune.diversity import PerceptualFeatures, distances
 from finetune.generators.pipeline import SDXLGenerator
 
-POSITIONS = 2048  # of a latent, at most, that are decoded with gradient: a window of 512 × 256 pixels for SDXL's autoencoder
+POSITIONS = 1024  # of a latent, at most, that are decoded with gradient: a window of 256 × 256 pixels for SDXL's autoencoder
 
 
 class Variety:
@@ -42,7 +43,10 @@ class Variety:
         rows, columns = window(pairs[0].shape[-2:], rng)
         with torch.no_grad():
             before = self._distance(*(side[..., rows, columns] for side in frozen))
-        share = self._distance(*(side[..., rows, columns] for side in pairs)) / before.clamp(min=1e-6)
+        # One pair in memory at a time: the decoder's activations are the largest thing here.
+        each = zip(*(side[..., rows, columns].split(1) for side in pairs), strict=True)
+        after = torch.cat([checkpoint(self._distance, *pair, use_reentrant=False) for pair in each])
+        share = after / before.clamp(min=1e-6)
         return (self.share - share).relu().mean(), share.mean().item()
 
     def _distance(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -26,10 +26,12 @@ from finetune.jobs import critic_of
 from finetune.methods import load_method
 from finetune.prompts import load_prompts
 from finetune.trainer import Trainer
+from reward_zoo.devices import pick_device
 from reward_zoo.terminal import note, progress
 from surrogate.config import DistillConfig
 from surrogate.folder import load_surrogate
 from surrogate.jobs import run_label, run_training
+from surrogate.runs.environment import environment
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
@@ -46,7 +48,7 @@ TUNING_SEED, TUNING_BUDGET = 100, 4_000  # of every method: the same three learn
 RATES = (2e-4, 6e-4, 1.8e-3)
 LASRO_STEPS = 100  # of the generator
 LASRO_KEPT_BACK = 1_400  # calls for adaptation and validation; the others are labels
-LABELS = {"noises": 3, "extra_steps": 8}
+LABELS = {"noises": 3, "extra_steps": 8, "backbone": "latent-cnn"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,8 @@ class SignsBench:
         known = self.rows.where(method="untuned")
         if not known:
             generator = load_generator(GENERATOR, self.device)
-            self.rows.add({"method": "untuned", "seed": 0, "budget": 0, "calls": 0, **self._judge(generator), "minutes": 0.0})
+            start = {"method": "untuned", "seed": 0, "budget": 0, "calls": 0, "minutes": 0.0}
+            self.rows.add({**start, **self._judge(generator), "machine": machine(self.device)})
         return self.rows.where(method="untuned")[0]
 
     def run(self, method: str, seed: int, budgets: Sequence[int]) -> None:
@@ -103,7 +106,8 @@ class SignsBench:
         results = self._lasro(method, seed, missing, rate) if climbs else self._rival(method, seed, budgets, rate)
         for row in results:
             if row["budget"] in missing:
-                self.rows.add({"method": method, "seed": seed, "learning_rate": rate, **row})
+                facts = {"method": method, "seed": seed, "learning_rate": rate}
+                self.rows.add({**facts, **row, "machine": machine(self.device)})
 
     def learning_rate(self, method: str) -> float:
         """The best of three by validation reward at the tuning budget; tried once."""
@@ -203,6 +207,12 @@ def variant(text: str) -> tuple[str, dict[str, str]]:
     """A method with settings of its own, NAME:SETTING=VALUE:…, as its name and them."""
     name, *settings = text.split(":")
     return name, dict(setting.split("=", 1) for setting in settings)
+
+
+def machine(device: str) -> str:
+    """What a row was measured on: no two kinds of machine agree to the last digit."""
+    facts = environment(pick_device(device))
+    return f"{facts['device']}, {facts['cpu']}, {facts['cores']} cores, torch {facts['packages']['torch']}"
 
 
 def mean(scores: np.ndarray) -> float:

@@ -45,7 +45,7 @@ def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, mo
     for row in found["results"]:
         assert row["budget"] * 0.6 <= row["calls"] <= row["budget"] + 18
         assert set(row["guards"]) == {"artifact_guard"}
-        assert {"seed", "reward", "reward_one_step", "diversity", "minutes", "reward_training_prompts"} <= set(row)
+        assert {"seed", "reward", "reward_one_step", "diversity", "minutes", "reward_training_prompts", "machine"} <= set(row)
     assert {row["method"] for row in found["tuning"]} == {"lasro", "ddpo"}
     with Image.open(tmp_path / "bench" / "curves.png") as picture:
         assert picture.width > 1000

@@ -40,7 +40,7 @@ def test_frozen_pictures_that_are_all_one_ask_for_nothing_endless():
     assert lost.item() == 0
 
 
-@pytest.mark.parametrize("size", [(8, 32), (64, 64), (128, 128), (96, 160)])
+@pytest.mark.parametrize("size", [(8, 32), (32, 64), (128, 128), (96, 160)])
 def test_a_window_lies_inside_and_is_small(size):
     for seed in range(5):
         rows, columns = window(size, stream(seed, "window"))
