@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.report.gather import Run
+from reward_zoo.terminal import duration
 from surrogate.config import SAFE_ACCURACY
 
 LIVE = ("running", "paused")
@@ -187,13 +188,6 @@ def _method(run: Run) -> str:
 def number(value: float) -> str:
     """Three decimals, or as many figures as a large number needs."""
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """In the largest unit that fits."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def accuracies(run: Run) -> list[dict[str, Any]]:
