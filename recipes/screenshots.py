@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import tempfile
 import threading
@@ -74,13 +75,16 @@ def commands_run(folder: Path) -> Iterator[tuple[str, str]]:
     """Names of pictures, and screens: distilling in the middle of its training, and a tuning that is done."""
     with terminal(folder) as shell:
         shell.type(DISTILL)
-        shell.wait(lambda screen: "accuracy" in screen, seconds=LONGEST)
-        time.sleep(8)
-        yield "terminal-distill", shell.screen()
+        yield "terminal-distill", shell.wait(half_trained, seconds=LONGEST)
         shell.wait(lambda screen: "next: lasro finetune" in screen.replace("\n", ""), seconds=LONGEST)
         shell.type("clear")
         shell.type(FINETUNE)
         yield "terminal-finetune", shell.wait(lambda screen: "report: " in screen, seconds=LONGEST)
+
+
+def half_trained(screen: str) -> bool:
+    """Whether the bar of training is past its middle."""
+    return any(2 * int(done) > int(total) for done, total in re.findall(r"distil.*?(\d+)/(\d+)", screen))
 
 
 def shoot(browser: Browser, address: str, path: Path, size: dict[str, int], *, only: str = "", **more: Any) -> None:  # noqa: ANN401

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,8 +59,9 @@ class Terminal:
 
 @contextmanager
 def terminal(folder: Path, name: str = "lasro-screenshots") -> Iterator[Terminal]:
-    """A shell in a folder, with a plain prompt and nothing on the screen."""
-    shell = "env PS1='$ ' HF_HUB_OFFLINE=1 bash --norc --noprofile"
+    """A shell in a folder, with a plain prompt and nothing on the screen; commands are this environment's."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shell = f"env PS1='$ ' PATH={shlex.quote(path)} HF_HUB_OFFLINE=1 bash --norc --noprofile"
     size = ["-x", str(COLUMNS), "-y", str(LINES)]
     Terminal._tmux("new-session", "-d", "-s", name, *size, "-c", str(folder), shell)
     try:
