@@ -77,9 +77,10 @@ def commands_run(folder: Path) -> Iterator[tuple[str, str]]:
         shell.type(DISTILL)
         yield "terminal-distill", shell.wait(half_trained, seconds=LONGEST)
         shell.wait(lambda screen: "next: lasro finetune" in screen.replace("\n", ""), seconds=LONGEST)
+        shell.wait(lambda screen: screen.endswith("$"), seconds=60)
         shell.type("clear")
         shell.type(FINETUNE)
-        yield "terminal-finetune", shell.wait(lambda screen: "report: " in screen, seconds=LONGEST)
+        yield "terminal-finetune", shell.wait(lambda screen: "report: runs/ocr-tuned" in screen, seconds=LONGEST)
 
 
 def half_trained(screen: str) -> bool:
