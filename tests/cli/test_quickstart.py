@@ -1,10 +1,13 @@
 """The first command of the README: small here, whole in the slow suite."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from finetune.config import FinetuneConfig
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -28,6 +31,7 @@ def test_the_readme_names_it():
 
 def test_quickstart_in_small_and_the_same_twice(lasro, tmp_path, monkeypatch):
     monkeypatch.setattr("cli.commands.quickstart.DISTILL_STEPS", 2)
+    monkeypatch.setattr("cli.commands.quickstart.FinetuneConfig", partial(FinetuneConfig, validation_samples=8))
     small = shlex.split("quickstart --samples 64 --steps 2 --eval-samples 8 --json")
     results = []
     for out in (tmp_path / "first", tmp_path / "second"):
