@@ -99,10 +99,11 @@ def test_a_dead_worker_is_a_named_error(own, images):
 
 
 SLEEPER = """
-import sys, time
+import signal, sys, time
 from reward_zoo.workers import in_workers, reward_workers
 import torch
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells switch off in what they start in the background
     with reward_workers(2) as workers:
         pids = in_workers(sys.argv[1] + ":where", workers)(images=torch.rand(2, 3, 8, 8), prompts="x").values.tolist()
         print(*map(int, pids), flush=True)
