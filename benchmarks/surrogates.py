@@ -27,6 +27,7 @@ from cli.bench.rows import Rows
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
 from finetune.prompts import load_prompts
+from reward_zoo.devices import quick
 from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
@@ -98,7 +99,7 @@ def cost_of_gradient(generator: SDXLGenerator, surrogate: Surrogate, data: Rollo
     for _ in range(4):
         latents = data.latents[:count].clone().requires_grad_(True)
         began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), quick(torch.device("cpu")):
             score = surrogate.score(latents, conditioning).sum()
         score.backward()
         times.append(time.perf_counter() - began)

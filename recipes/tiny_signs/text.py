@@ -21,6 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from recipes.tiny_signs import data
 from recipes.tiny_signs.loop import cosine, held_out_words
+from reward_zoo.devices import quick
 
 MAX_LENGTH = 48
 HIDDEN = 128
@@ -103,7 +104,7 @@ def train(work: Path, *, steps: int, batch_size: int, learning_rate: float) -> N
             if word not in held_out:
                 batch.append((word, *data.make_prompt(word, rng)))
         targets = [torch.tensor(x) for x in zip(*(reading_targets(w, p) for w, p, _, _ in batch), strict=True)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick(torch.device("cpu")):
             hidden, pooled = encode(encoders, tokenize(tokenizer, [row[1] for row in batch]))
         hidden, pooled = hidden.float(), pooled.float()
         place, letter = token_head(hidden).transpose(1, 2).split([7, 27], dim=1)

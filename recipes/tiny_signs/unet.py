@@ -24,6 +24,7 @@ import reward_zoo
 from recipes.tiny_signs import data
 from recipes.tiny_signs.loop import cosine, held_out_words, load_state, sample_sign, save_state, to_tensor
 from recipes.tiny_signs.text import HIDDEN, encode, tokenize
+from reward_zoo.devices import quick
 
 TIME_IDS = (data.HEIGHT, data.WIDTH, 0, 0, data.HEIGHT, data.WIDTH)
 SCHEDULE = {
@@ -81,7 +82,7 @@ def predict_v(
     hidden, pooled = text
     time_ids = torch.tensor(TIME_IDS, dtype=torch.float32).expand(len(latents), -1)
     conditioning = {"text_embeds": pooled, "time_ids": time_ids}
-    with torch.autocast("cpu", torch.bfloat16):
+    with quick(torch.device("cpu")):
         return unet(latents, times, hidden, added_cond_kwargs=conditioning).sample.float()
 
 
@@ -96,7 +97,7 @@ def encode_signs(work: Path, vae: AutoencoderKL, reader: TextReader, pictures: i
     began = time.time()
     for start in range(0, pictures, 100):
         prompts, painted = zip(*(sample_sign(rng, words, held_out, plain=plain) for _ in range(100)), strict=True)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), quick(torch.device("cpu")):
             mean = vae.encode(to_tensor(list(painted))).latent_dist.mean
             hidden, pooled = reader(list(prompts))
         rows.append(((mean.float() * vae.config.scaling_factor).half(), hidden.half(), pooled.half()))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 from recipes.tiny_signs.loop import cosine, held_out_words, load_state, save_state, sign_batches
+from reward_zoo.devices import quick
 
 
 def build_vae() -> AutoencoderKL:
@@ -52,7 +53,7 @@ def train(work: Path, *, steps: int, batch_size: int, learning_rate: float) -> N
             group["lr"] = learning_rate * cosine(step, steps)
         _, pictures = next(batches)
         pictures = pictures.to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick(torch.device("cpu")):
             posterior = vae.encode(pictures).latent_dist
             decoded = vae.decode(posterior.sample()).sample
         decoded = decoded.float()

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from surrogate.runs.environment import environment
 from surrogate.errors import RunFolderError
+from surrogate.runs.environment import environment
 from surrogate.runs.state import Pulse, ended_by_wish
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from surrogate.errors import Ended
-from reward_zoo.terminal import note
 from reward_zoo.errors import first_line
+from reward_zoo.terminal import note
+from surrogate.errors import Ended
 
 STATE, CONTROL = "state.json", "control.json"
 BEAT_SECONDS = 5  # between two signs of life
