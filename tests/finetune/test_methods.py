@@ -17,6 +17,7 @@ from tests.tiny.toy import ToyGenerator
 from tests.tiny.tuning import PROMPTS, make_trainer, mean_latent
 
 SCORES, GROUPS = torch.tensor([1.0, 3.0, 5.0, 5.0, 2.0]), torch.tensor([7, 7, 2, 2, 9])
+PICTURES = RealPictures(torch.randn(6, 4, 4, 4, generator=stream(0, "pictures")), PROMPTS[:6])
 TOYS = {
     "lasro": {"adapt_steps": "0", "anchor_band": "0.5", "anchor_band_max": "0.5"},
     "ddpo": {"updates": "4"},
@@ -109,10 +110,9 @@ def test_the_lcm_loss_is_zero_where_the_generator_agrees_with_itself():
     toy.unet.paint.weight.data.zero_()
     toy.unet.paint.bias.data.fill_(0.3)
     tuned = TunedWeights(toy.unet, FinetuneConfig(tune="full"))
-    pictures = RealPictures(torch.randn(6, 4, 4, 4, generator=stream(0, "pictures")), PROMPTS[:6])
-    assert lcm_loss(toy, tuned, pictures, 4, stream(0, "lcm")).item() == pytest.approx(0, abs=1e-6)
+    assert lcm_loss(toy, tuned, PICTURES, 4, stream(0, "lcm")).item() == pytest.approx(0, abs=1e-6)
     toy.unet.paint.weight.data.copy_(0.8 * torch.eye(4)[:, :, None, None])
-    loss = lcm_loss(toy, tuned, pictures, 4, stream(0, "lcm"))
+    loss = lcm_loss(toy, tuned, PICTURES, 4, stream(0, "lcm"))
     loss.backward()
     assert loss.item() > 0.01
     assert toy.unet.paint.weight.grad.abs().sum() > 0
@@ -120,10 +120,7 @@ def test_the_lcm_loss_is_zero_where_the_generator_agrees_with_itself():
 
 def test_the_lcm_anchor_holds_a_climb_back():
     rewards = []
-    for weight, pictures in (
-        ("0", None),
-        ("5000", RealPictures(torch.randn(6, 4, 4, 4, generator=stream(0, "pictures")), PROMPTS[:6])),
-    ):
+    for weight, pictures in (("0", None), ("5000", PICTURES)):
         options = {**TOYS["lasro"], "anchor": "false", "lcm_weight": weight}
         trainer = make_trainer("lasro", options, critic=mean_latent(), pictures=pictures, steps=30, evaluate_every=30)
         trainer.run()

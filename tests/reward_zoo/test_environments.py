@@ -84,7 +84,7 @@ def build_in_a_process(**variables):
 
 
 def test_of_several_processes_one_builds(fake_uv):
-    found = [process.communicate(timeout=120) for process in [build_in_a_process() for _ in range(3)]]
+    found = [process.communicate(timeout=30) for process in [build_in_a_process() for _ in range(3)]]
     assert {out.strip() for out, _ in found} == {str(ASKED.executable)}, found
     assert len(fake_uv.read_text().splitlines()) == 2
 

@@ -120,8 +120,8 @@ def test_workers_end_with_their_parent(own, tmp_path, number):
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert all(map(alive, pids))
         parent.send_signal(number)
-        parent.wait(60)
-    end = time.monotonic() + 60
+        parent.wait(20)
+    end = time.monotonic() + 20
     while any(map(alive, pids)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not any(map(alive, pids))

@@ -56,7 +56,7 @@ class Slow(Reward):
         return inputs.images.mean((1, 2, 3))
 
 
-def until(condition, seconds: float = 60.0) -> None:
+def until(condition, seconds: float = 10.0) -> None:
     """Wait until it holds."""
     end = time.monotonic() + seconds
     while not condition():
