@@ -40,11 +40,7 @@ def compare(
 def _ask(pairs: list[Pair], held: Votes, voter: str, port: int, browser: bool) -> None:
     from cli.compare.server import VotingServer
 
-    try:
-        server = VotingServer(pairs, held, voter, port=port)
-    except OSError as error:
-        raise SpecError(f"--port {port}: cannot listen there ({error.strerror}); give another, or 0") from error
-    with server:
+    with VotingServer(pairs, held, voter, port=port) as server:
         left = len(pairs) - len(held.done(voter) & {pair.name for pair in pairs})
         if not left:
             note(f"{voter} has answered all {len(pairs)} pairs")

@@ -1,37 +1,20 @@
-"""`lasro watch`'s server: the page of one run on this machine alone, refreshed, with buttons that ask the run to pause or stop.
-
-Everything lies under a secret that is in the address and nowhere else, so neither another web page nor another user of the
-machine can read the page or press its buttons. Beside that, the Host must be this machine's (against DNS rebinding), a wish
-must come from this page's own origin as JSON, and GET changes nothing.
-"""
+"""`lasro watch`'s page: one run, refreshed, with buttons that ask the run to pause or stop."""
 
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from cli.local_page import Answer, LocalHandler, LocalServer, as_json, refusal
 from cli.report.gather import Run, gather
 from cli.report.page import Part, page, parts, state_part
 from surrogate.errors import RunFolderError
 from surrogate.runs.state import WISHES, ask
 
-HOST = "127.0.0.1"
 EVERY_SECONDS = 2  # between two looks of the page
-LONGEST_BODY = 1000  # bytes of a wish
-OWN_NAMES = ("127.0.0.1", "localhost", "::1")
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 class LivePage:
@@ -82,85 +65,36 @@ def _fingerprint(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.stat().st_mtime_ns) for path in found if path.exists())
 
 
-class Server(ThreadingHTTPServer):
-    """Listens on this machine alone.
-
-    Raises:
-        RunFolderError: the port cannot be had.
-    """
-
-    daemon_threads = True
+class Server(LocalServer):
+    """Serves a run's live page; raises as `LocalServer` does."""
 
     def __init__(self, live: LivePage, port: int) -> None:
-        self.live, self.secret = live, secrets.token_urlsafe(18)
-        try:
-            super().__init__((HOST, port), Handler)
-        except (OSError, OverflowError) as error:
-            raise RunFolderError(f"--port {port}: {error}; choose another, or 0 for a free one") from error
-
-    @property
-    def address(self) -> str:
-        """Of the page, with the secret in it."""
-        return f"http://{HOST}:{self.server_address[1]}/{self.secret}/"
+        self.live = live
+        super().__init__(Handler, port)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(LocalHandler):
     """GET /SECRET/ is the page, GET /SECRET/parts what changed, POST /SECRET/wish a button."""
 
     server: Server
-    server_version, sys_version = "lasro", ""
-    timeout = 30
 
-    def do_GET(self) -> None:
+    def get(self, name: str) -> Answer | None:
         """The page, or the parts of it that changed."""
-        name = self._asked()
         try:
             if name == "":
-                self._send(HTTPStatus.OK, self.server.live.whole(), "text/html")
-            elif name == "parts":
-                self._send(HTTPStatus.OK, json.dumps(self.server.live.changed(self._versions())), "application/json")
-            else:
-                self._refuse(HTTPStatus.NOT_FOUND)
+                return Answer(self.server.live.whole(), "text/html")
+            return as_json(self.server.live.changed(self._versions())) if name == "parts" else None
         except RunFolderError as error:  # the folder was taken away
-            self._send(HTTPStatus.GONE, str(error), "text/plain")
+            return Answer(str(error), status=HTTPStatus.GONE)
 
-    def do_POST(self) -> None:
+    def post(self, name: str, told: Any) -> Answer | None:  # noqa: ANN401 - any JSON
         """A button was pressed."""
-        if self._asked() != "wish":
-            self._refuse(HTTPStatus.NOT_FOUND)
-            return
-        if not self._from_this_page():
-            self._refuse(HTTPStatus.FORBIDDEN)
-            return
-        wish = self._wish()
-        if wish is None:
-            self._refuse(HTTPStatus.BAD_REQUEST)
-        else:
-            self._refuse(HTTPStatus.NO_CONTENT if self.server.live.wish(wish) else HTTPStatus.CONFLICT)
-
-    def _asked(self) -> str | None:
-        """What lies behind the secret; None for whoever does not know it, or calls this machine by another name."""
-        try:
-            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        except ValueError:  # a bracket too few
+        if name != "wish":
             return None
-        _, given, *rest = [*self.path.split("/"), ""]
-        known = secrets.compare_digest(given.encode(), self.server.secret.encode())
-        return "/".join(rest[:-1]) if known and host in OWN_NAMES and len(rest) > 1 else None
-
-    def _from_this_page(self) -> bool:
-        json_body = self.headers.get_content_type() == "application/json"
-        return json_body and self.headers.get("Origin") == f"http://{self.headers.get('Host')}"
-
-    def _wish(self) -> str | None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LONGEST_BODY:
-            return None
-        try:
-            wish = json.loads(self.rfile.read(int(length)))["wish"]
-        except (ValueError, KeyError, TypeError):
-            return None
-        return wish if wish in WISHES else None
+        wish = told.get("wish") if isinstance(told, dict) else None
+        if wish not in WISHES:
+            return refusal(HTTPStatus.BAD_REQUEST)
+        return refusal(HTTPStatus.NO_CONTENT if self.server.live.wish(wish) else HTTPStatus.CONFLICT)
 
     def _versions(self) -> dict[str, str]:
         try:
@@ -168,19 +102,3 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        self._send(status, "" if status is HTTPStatus.NO_CONTENT else status.phrase, "text/plain")
-
-    def _send(self, status: HTTPStatus, text: str, kind: str) -> None:
-        body = text.encode()
-        self.send_response(status)
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: a look every two seconds is no news."""

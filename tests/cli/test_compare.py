@@ -32,9 +32,13 @@ class Visitor:
     def __init__(self, server):
         self.server = server
 
-    def ask(self, path, method="GET", **headers):
+    def ask(self, path, told=None, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=5)
-        connection.request(method, path, headers=headers)
+        own = {"Origin": f"http://127.0.0.1:{self.server.server_port}", "Content-Type": "application/json"}
+        body = None if told is None else json.dumps(told)
+        connection.request(
+            "POST" if told else "GET", f"/{self.server.secret}{path}", body, {**(own if told else {}), **headers}
+        )
         answer = connection.getresponse()
         return answer.status, answer.read()
 
@@ -43,7 +47,7 @@ class Visitor:
         for _ in range(count):
             shades = [self._shade(state["pair"], side) for side in ("left", "right")]
             choice = "left" if shades[0] > shades[1] else "right"
-            state = json.loads(self.ask(f"/vote/{state['pair']}/{choice}", "POST")[1])
+            state = json.loads(self.ask("/vote", {"pair": state["pair"], "choice": choice})[1])
         return state
 
     def _shade(self, pair, side):
@@ -110,9 +114,18 @@ def test_order_and_sides_are_the_voters_own_and_always_the_same(folders):
 
 def test_only_the_page_itself_may_vote(visit):
     visitor = visit()
-    assert visitor.ask("/vote/0/left", "POST", Origin="http://elsewhere.example")[0] == 403
-    assert visitor.ask("/state", Host="elsewhere.example")[0] == 403
-    assert visitor.ask("/vote/0/left", "POST", Origin=visitor.server.address.rstrip("/"))[0] == 200
+    vote = {"pair": 0, "choice": "left"}
+    assert visitor.ask("/vote", vote, Origin="http://elsewhere.example")[0] == 403
+    assert visitor.ask("/state", Host="elsewhere.example")[0] == 404
+    assert visitor.ask("/vote", vote)[0] == 200
+    for nonsense in (
+        {"pair": 99, "choice": "left"},
+        {"pair": -1, "choice": "left"},
+        {"pair": 0, "choice": "up"},
+        {"pair": True},
+        [0],
+    ):
+        assert visitor.ask("/vote", nonsense)[0] == 400
     for path in ("/image/99/left", "/image/0/up", "/image/../left", "/nothing"):
         assert visitor.ask(path)[0] == 404
 
@@ -120,7 +133,7 @@ def test_only_the_page_itself_may_vote(visit):
 def test_a_double_vote_counts_once(visit, tmp_path):
     visitor = visit()
     for choice in ("left", "right", "tie"):
-        visitor.ask(f"/vote/3/{choice}", "POST")
+        visitor.ask("/vote", {"pair": 3, "choice": choice})
     assert len((tmp_path / "votes.csv").read_text().splitlines()) == 2
 
 

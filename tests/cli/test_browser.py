@@ -1,11 +1,15 @@
-"""Reports and the live page in headless Chromium; skipped where there is none."""
+"""Reports, the live page and the voting page in headless Chromium; skipped where there is none."""
 
 import json
 import shutil
 import threading
 
 import pytest
+from PIL import Image
 
+from cli.compare.pairs import find_pairs
+from cli.compare.server import VotingServer
+from cli.compare.votes import Votes
 from cli.report.live import LivePage, Server
 from cli.report.page import write_report
 from tests.tiny.run_folder import PROMPTS, build_run
@@ -197,4 +201,26 @@ def test_a_live_page_follows_and_keeps_what_the_reader_did(visit, tmp_path):
         (run / "state.json").write_text(json.dumps({"state": "ended", "phase": "tune", "done": 9, "total": 40}))
         page.wait_for_selector(".state:has-text('lasro quickstart --out x --resume')")
         assert page.is_disabled("[data-wish=stop]")
+        server.shutdown()
+
+
+def test_votes_by_mouse_and_by_key(visit, tmp_path):
+    folders = tmp_path / "base", tmp_path / "tuned"
+    for folder in folders:
+        folder.mkdir()
+        for name in "abc":
+            Image.new("RGB", (64, 32), "gray").save(folder / f"{name}.png")
+    votes = Votes(tmp_path / "votes.csv", *folders)
+    with VotingServer(find_pairs(*folders, seed=0, voter="me"), votes, "me") as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        page = visit(server.address)
+        page.wait_for_function("document.querySelector('#right img').naturalWidth === 64")
+        page.click("#left")
+        page.wait_for_selector("#count:has-text('1 of 3')")
+        page.keyboard.press("2")
+        page.wait_for_selector("#count:has-text('2 of 3')")
+        page.keyboard.press("0")
+        page.wait_for_selector("#prompt:has-text('All pairs are answered')")
+        assert server.finished.wait(2)
+        assert [vote.choice for vote in votes.held] == ["left", "right", "tie"]
         server.shutdown()
