@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.help import Grouped, shown
 from cli.options import Device, GeneratorName, Json, WeightsFolder, reward_names
 from cli.settings import command, offer
 
@@ -89,24 +88,28 @@ def generate(settings: GenerateSettings) -> None:
     run(settings)
 
 
-@generate_app.command(cls=Grouped, epilog=shown("lasro compare pictures/base pictures/tuned --votes votes.csv"))
-def compare(
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings:
+    """What `lasro compare` is told."""
+
     folders: Annotated[
         list[Path], typer.Argument(help="Folders A and B with pictures of the same names; or one of lasro generate --compare.")
-    ],
-    votes: Annotated[
-        Path, typer.Option(help="CSV file of votes; a vote is a line, and what is there is not asked again.")
-    ] = Path("votes.csv"),
-    voter: Annotated[str, typer.Option(help="Who votes; each voter is shown every pair.")] = "me",
-    seed: Annotated[int, typer.Option(help="Of the order, and of who stands left.")] = 0,
-    max_pairs: Annotated[int | None, typer.Option(help="Show so many pairs, drawn by the seed.")] = None,
-    port: Annotated[int, typer.Option(help="Port of the page on this machine; 0 takes a free one.")] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
-    summary: Annotated[bool, typer.Option("--summary", help="Ask nothing; say what the votes are.")] = False,
-    json: Json = False,
-) -> None:
+    ]
+    votes: Annotated[Path, typer.Option(help="CSV file of votes; a vote is a line, and what is there is not asked again.")] = (
+        Path("votes.csv")
+    )
+    voter: Annotated[str, typer.Option(help="Who votes; each voter is shown every pair.")] = "me"
+    seed: Annotated[int, typer.Option(help="Of the order, and of who stands left.")] = 0
+    max_pairs: Annotated[int | None, typer.Option(help="Show so many pairs, drawn by the seed.")] = None
+    port: Annotated[int, typer.Option(help="Port of the page on this machine; 0 takes a free one.")] = 0
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True
+    summary: Annotated[bool, typer.Option("--summary", help="Ask nothing; say what the votes are.")] = False
+    json: Json = False
+
+
+@command(generate_app, CompareSettings, example="lasro compare pictures/base pictures/tuned --votes votes.csv")
+def compare(settings: CompareSettings) -> None:
     """Vote blindly between pairs of pictures in a local page: 1 left, 2 right, 0 neither; the result with its interval."""
     from cli.commands.compare import compare as run
 
-    asked: dict[str, Any] = {"voter": voter, "seed": seed, "max_pairs": max_pairs}
-    run(folders, votes=votes, **asked, port=port, browser=browser, summary=summary, as_json=json)
+    run(settings)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from cli.help import Grouped, shown
 from cli.options import (
     Device,
     GeneratorName,
@@ -162,36 +161,29 @@ def distill(settings: DistillSettings) -> None:
         run(settings, workers)
 
 
-@surrogate_app.command(cls=Grouped, epilog=shown("lasro evaluate --surrogate runs/ocr/surrogate --json"))
-def evaluate(
-    surrogate: Annotated[Path, typer.Option(help="Surrogate folder that lasro distill wrote.")],
-    generator: Annotated[str | None, typer.Option(help="Preset, folder or hub id.  [default: the surrogate's]")] = None,
-    adapter: Annotated[Path | None, typer.Option(help="Adapter folder: evaluate on samples of the tuned generator.")] = None,
-    prompts: Annotated[str | None, typer.Option(help="Held-out prompts.  [default: the generator's own]")] = None,
-    max_prompts: Annotated[int, typer.Option(help="Prompts to use of them.")] = 96,
-    noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = 4,
-    gradient_samples: Annotated[int, typer.Option(help="Latents that take a step along the gradient.")] = 128,
-    reward_workers: RewardWorkers = 0,
-    seed: Seed = 0,
-    device: Device = "auto",
-    weights: WeightsFolder = None,
-    json: Json = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """What `lasro evaluate` is told."""
+
+    surrogate: Annotated[Path, typer.Option(help="Surrogate folder that lasro distill wrote.")]
+    generator: Annotated[str | None, typer.Option(help="Preset, folder or hub id.  [default: the surrogate's]")] = None
+    adapter: Annotated[Path | None, typer.Option(help="Adapter folder: evaluate on samples of the tuned generator.")] = None
+    prompts: Annotated[str | None, typer.Option(help="Held-out prompts.  [default: the generator's own]")] = None
+    max_prompts: Annotated[int, typer.Option(help="Prompts to use of them.")] = 96
+    noises: Annotated[int, typer.Option(help="Initial noises a prompt.")] = 4
+    gradient_samples: Annotated[int, typer.Option(help="Latents that take a step along the gradient.")] = 128
+    reward_workers: RewardWorkers = 0
+    seed: Seed = 0
+    device: Device = "auto"
+    weights: WeightsFolder = None
+    json: Json = False
+
+
+@command(surrogate_app, EvaluateSettings, example="lasro evaluate --surrogate runs/ocr/surrogate --json")
+def evaluate(settings: EvaluateSettings) -> None:
     """Can a surrogate be trusted? Its order, calibration and gradient against the true reward, on held-out prompts."""
     from cli.commands.evaluate import evaluate as run
-    from reward_zoo.workers import reward_workers as started
+    from reward_zoo.workers import reward_workers
 
-    with started(reward_workers) as workers:
-        run(
-            surrogate=surrogate,
-            generator=generator,
-            adapter=adapter,
-            prompts=prompts,
-            max_prompts=max_prompts,
-            noises=noises,
-            gradient_samples=gradient_samples,
-            workers=workers,
-            seed=seed,
-            device=device,
-            as_json=json,
-        )
+    with reward_workers(settings.reward_workers) as workers:
+        run(settings, workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.output import print_json, print_table
 from finetune.errors import ConfigError
@@ -11,42 +11,36 @@ from finetune.methods import METHODS
 from reward_zoo.errors import did_you_mean
 from reward_zoo.terminal import note
 
+if TYPE_CHECKING:
+    from cli.bench_app import SignsSettings
 
-def signs(
-    *,
-    methods: str,
-    budget: int,
-    seeds: int,
-    reward: str,
-    guards: list[str] | None,
-    out: Path,
-    device: str,
-    show: bool,
-    as_json: bool,
-) -> None:
+
+def signs(settings: SignsSettings) -> None:
     """Every method on the embedded generator at equal reward calls."""
-    names = [name.strip() for name in methods.split(",") if name.strip()]
+    names = [name.strip() for name in settings.methods.split(",") if name.strip()]
     for name in names:
-        method, *settings = name.split(":")
+        method, *own = name.split(":")
         if method not in METHODS:
             raise ConfigError(f"--methods {name}: no such method; {did_you_mean(method, METHODS)}")
-        if not all("=" in setting for setting in settings):
+        if not all("=" in setting for setting in own):
             raise ConfigError(f"--methods {name}: write NAME:SETTING=VALUE")
     from cli.bench.plots import save_curves
     from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise
     from finetune.guards import load_guards
 
+    reward, budget, out = settings.reward, settings.budget, settings.out
     if budget < BUDGETS[0]:
         raise ConfigError(f"--budget {budget}: the smallest that is measured is {BUDGETS[0]}")
-    bench = SignsBench(reward=reward, guards=list(load_guards(guards, reward)), folder=out, device=device)
+    guards = list(load_guards(settings.guards, reward))
+    bench = SignsBench(reward=reward, guards=guards, folder=out, device=settings.device)
     bench.untuned()
-    for seed in range(0 if show else seeds):
+    for seed in range(0 if settings.show else settings.seeds):
         for name in names:
             note(f"{name}, seed {seed}")
             bench.run(name, seed, budgets_of(name, budget))
     summary = summarise(bench)
     save_curves(summary, out / "curves.png")
-    if as_json:
+    if settings.json:
         print_json(summary)
     else:
         print_table(HEAD, table(summary))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import webbrowser
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.compare.pairs import Pair, find_pairs, two_folders
 from cli.compare.votes import Votes, summarise
@@ -13,42 +12,35 @@ from cli.output import print_json, print_lines
 from reward_zoo.errors import SpecError
 from reward_zoo.terminal import note
 
+if TYPE_CHECKING:
+    from cli.generate_app import CompareSettings
 
-def compare(
-    folders: list[Path],
-    *,
-    votes: Path,
-    voter: str,
-    seed: int,
-    max_pairs: int | None,
-    port: int,
-    browser: bool,
-    summary: bool,
-    as_json: bool,
-) -> None:
+
+def compare(settings: CompareSettings) -> None:
     """Serve the page until every pair is answered, then print what the votes say."""
-    if max_pairs is not None and max_pairs < 1:
-        raise SpecError(f"--max-pairs {max_pairs}: must be at least 1")
-    a, b = two_folders(folders)
-    held = Votes(votes, a, b)
-    if not summary:
-        _ask(find_pairs(a, b, seed=seed, voter=voter, max_pairs=max_pairs), held, voter, port, browser)
-    result = {**summarise(held.held), "folders": {"a": str(a), "b": str(b)}, "file": str(votes)}
-    print_json(result) if as_json else print_lines(_in_words(result))
+    if settings.max_pairs is not None and settings.max_pairs < 1:
+        raise SpecError(f"--max-pairs {settings.max_pairs}: must be at least 1")
+    a, b = two_folders(settings.folders)
+    held = Votes(settings.votes, a, b)
+    if not settings.summary:
+        pairs = find_pairs(a, b, seed=settings.seed, voter=settings.voter, max_pairs=settings.max_pairs)
+        _ask(pairs, held, settings)
+    result = {**summarise(held.held), "folders": {"a": str(a), "b": str(b)}, "file": str(settings.votes)}
+    print_json(result) if settings.json else print_lines(_in_words(result))
 
 
-def _ask(pairs: list[Pair], held: Votes, voter: str, port: int, browser: bool) -> None:
+def _ask(pairs: list[Pair], held: Votes, settings: CompareSettings) -> None:
     from cli.compare.server import VotingServer
 
-    with VotingServer(pairs, held, voter, port=port) as server:
-        left = len(pairs) - len(held.done(voter) & {pair.name for pair in pairs})
-        if not left:
-            note(f"{voter} has answered all {len(pairs)} pairs")
-            return
+    left = len(pairs) - len(held.done(settings.voter) & {pair.name for pair in pairs})
+    if not left:
+        note(f"{settings.voter} has answered all {len(pairs)} pairs")
+        return
+    with VotingServer(pairs, held, settings.voter, port=settings.port) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         note(f"{left} of {len(pairs)} pairs to answer: {server.address}")
         note("keys: 1 left, 2 right, 0 neither; Ctrl-C to leave, votes are kept")
-        if browser:
+        if settings.browser:
             webbrowser.open(server.address)
         while not server.finished.wait(0.2):  # in small waits, so that Ctrl-C is heard everywhere
             pass

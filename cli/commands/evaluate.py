@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.output import print_json, print_table
@@ -13,31 +12,15 @@ from reward_zoo.errors import SpecError
 from reward_zoo.terminal import note, progress
 
 if TYPE_CHECKING:
+    from cli.surrogate_app import EvaluateSettings
     from reward_zoo.workers import RewardWorkers
 
 
-def evaluate(
-    *,
-    surrogate: Path,
-    generator: str | None,
-    adapter: Path | None,
-    prompts: str | None,
-    max_prompts: int,
-    noises: int,
-    gradient_samples: int,
-    workers: RewardWorkers | None = None,
-    seed: int,
-    device: str,
-    as_json: bool,
-) -> None:
+def evaluate(settings: EvaluateSettings, workers: RewardWorkers | None = None) -> None:
     """Roll out held-out prompts, ask the true reward, compare; writes SURROGATE/fidelity.json (with an adapter: drift.json)."""
-    for flag, value, least in (
-        ("max-prompts", max_prompts, 2),
-        ("noises", noises, 2),
-        ("gradient-samples", gradient_samples, 2),
-    ):
-        if value < least:
-            raise SpecError(f"--{flag} {value}: must be at least {least}")
+    for name in ("max_prompts", "noises", "gradient_samples"):
+        if getattr(settings, name) < 2:
+            raise SpecError(f"--{name.replace('_', '-')} {getattr(settings, name)}: must be at least 2")
 
     from finetune.generators.pipeline import load_generator
     from finetune.generators.preset import find_preset
@@ -49,18 +32,18 @@ def evaluate(
     from surrogate.labelling import RewardMeter
 
     began = time.time()
-    saved = load_surrogate(surrogate)
-    name = generator or saved.config["generator"]
-    texts = load_prompts(prompts) if prompts else prompts_of(find_preset(name), "eval_prompts", "--prompts")
-    texts = texts[:max_prompts]
-    reward = briefed(in_workers(saved.config["reward"], workers), facts_of(prompts), texts)
-    loaded = load_generator(name, device)
+    saved = load_surrogate(settings.surrogate)
+    name = settings.generator or saved.config["generator"]
+    texts = load_prompts(settings.prompts) if settings.prompts else prompts_of(find_preset(name), "eval_prompts", "--prompts")
+    texts = texts[: settings.max_prompts]
+    reward = briefed(in_workers(saved.config["reward"], workers), facts_of(settings.prompts), texts)
+    loaded = load_generator(name, settings.device)
     check_latent_space(saved.surrogate, loaded)
-    if adapter is not None:
-        load_lora(loaded.pipeline, adapter)
+    if settings.adapter is not None:
+        load_lora(loaded.pipeline, settings.adapter)
     meter = RewardMeter(reward)
     with progress("roll out") as bar:
-        data = roll_out(loaded, meter, texts, noises=noises, seed=seed, progress=bar)
+        data = roll_out(loaded, meter, texts, noises=settings.noises, seed=settings.seed, progress=bar)
     with progress("step along the gradient") as bar:
         found = evaluate_surrogate(
             loaded,
@@ -68,28 +51,28 @@ def evaluate(
             meter,
             data,
             margin=saved.config["margin"],
-            gradient_count=gradient_samples,
-            seed=seed,
+            gradient_count=settings.gradient_samples,
+            seed=settings.seed,
             progress=bar,
         )
     result: dict[str, Any] = {
-        "surrogate": str(surrogate),
+        "surrogate": str(settings.surrogate),
         "reward": saved.config["reward"],
         "generator": name,
-        "adapter": str(adapter) if adapter else None,
+        "adapter": str(settings.adapter) if settings.adapter else None,
         "labels": saved.fidelity.get("labels"),
         "samples": len(data.scores),
         "reward_calls": meter.calls,
         **found,
         "minutes": (time.time() - began) / 60,
     }
-    if adapter:
+    if settings.adapter:
         (saved.folder / "drift.json").write_text(json.dumps(result, indent=2))
     else:
         earlier = saved.fidelity.get("distillation", saved.fidelity)
         kept = {"prompts": earlier.get("prompts"), "distillation": earlier}
         save_fidelity(saved.folder, saved.config, {**kept, **result})
-    print_json(result) if as_json else _print(result)
+    print_json(result) if settings.json else _print(result)
 
 
 def _print(result: dict[str, Any]) -> None:
