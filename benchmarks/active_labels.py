@@ -38,6 +38,7 @@ from surrogate.seeding import stream
 RESULTS = Rows(Path(__file__).parent / "results" / "active_labels.jsonl")
 STEPS = 600
 SHARE = 0.6
+A_PROMPT = 3 * LABELS["noises"]  # labels
 
 
 @torch.no_grad()
@@ -77,20 +78,19 @@ def one_seed(seed: int, work: Path, samples: int, first: int, more: int) -> Iter
             "spearman": found["spearman"],
         }
 
-    a_prompt = 3 * LABELS["noises"]
     names = pool.groups.unique()
     names = names[torch.randperm(len(names), generator=stream(seed, "order"))].tolist()
-    start, rest = names[: first // a_prompt], names[first // a_prompt :]
+    start, rest = names[: first // A_PROMPT], names[first // A_PROMPT :]
     surrogate, found = train(of_prompts(pool, start))
     yield {"choice": "first", **found}
     left = of_prompts(pool, rest)
     entropy = doubt(generator, surrogate, left)
     mean = {name: entropy[left.groups == name].mean().item() for name in rest}
     unsure = sorted(rest, key=lambda name: -mean[name])
-    count = more // a_prompt
+    count = more // A_PROMPT
     yield {"choice": "unsure", **train(of_prompts(pool, start + unsure[:count]))[1]}
     yield {"choice": "uniform", **train(of_prompts(pool, start + rest[:count]))[1]}
-    larger = round((first + more) / SHARE) // a_prompt
+    larger = round((first + more) / SHARE) // A_PROMPT
     yield {"choice": "uniform", **train(of_prompts(pool, names[:larger]))[1]}
 
 
@@ -106,8 +106,9 @@ def main() -> None:
     given = parser.parse_args()
     if not given.table:
         given.work.mkdir(parents=True, exist_ok=True)
+        size = (given.first // A_PROMPT + given.more // A_PROMPT) * A_PROMPT
         for seed in range(given.seeds):
-            if seed in {row["seed"] for row in RESULTS}:
+            if RESULTS.where(choice="unsure", seed=seed, labels=size):
                 continue
             found = []
             for row in one_seed(seed, given.work, given.samples, given.first, given.more):
