@@ -47,11 +47,11 @@ def doubt(generator: SDXLGenerator, surrogate: Surrogate, data: LabelledLatents,
     table, found = ConditioningTable(generator, data.prompts), []
     surrogate.eval()
     for rows in torch.arange(len(data)).split(batch_size):
-        latents = data.latents[rows]
-        times = torch.zeros(len(rows), dtype=torch.long)
+        latents = data.latents[rows].to(surrogate.device)
+        times = torch.zeros(len(rows), dtype=torch.long, device=surrogate.device)
         (look,) = surrogate.looks(surrogate.features(latents, table[data.groups[rows]], times, torch.zeros_like(latents)))
         found.append(-(look.exp() * look).sum(-1).mean(-1))
-    return torch.cat(found)
+    return torch.cat(found).cpu()
 
 
 def of_prompts(data: LabelledLatents, prompts: list[int]) -> LabelledLatents:
@@ -59,9 +59,9 @@ def of_prompts(data: LabelledLatents, prompts: list[int]) -> LabelledLatents:
     return data.rows(torch.isin(data.groups, torch.tensor(prompts)))
 
 
-def one_seed(seed: int, work: Path, samples: int, first: int, more: int) -> Iterator[dict[str, Any]]:
+def one_seed(seed: int, work: Path, samples: int, first: int, more: int, device: str) -> Iterator[dict[str, Any]]:
     """Results of one seed, one training after the other."""
-    generator, reward = load_generator("tiny-signs", "cpu"), reward_zoo.load("ocr")
+    generator, reward = load_generator("tiny-signs", device), reward_zoo.load("ocr")
     pool, held_out = split_by_prompt(labels(work, generator, reward, samples, LABELS), 0.12, stream(seed, "split"))
     held_out = held_out.rows(held_out.stages <= 2)
     test, _ = rollouts(work, "test", generator, reward)
@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--more", type=int, default=2_400)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("runs/surrogates"))
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     if not given.table:
@@ -111,7 +112,7 @@ def main() -> None:
             if RESULTS.where(choice="unsure", seed=seed, labels=size):
                 continue
             found = []
-            for row in one_seed(seed, given.work, given.samples, given.first, given.more):
+            for row in one_seed(seed, given.work, given.samples, given.first, given.more, given.device):
                 note(json.dumps(row))
                 found.append(row)
             for row in found:  # a seed is there as a whole, or not

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from typing import Any
 
 import torch
 
+from cli.bench.signs import machine
 from cli.output import print_table
 from reward_zoo.devices import pick_device
 from reward_zoo.terminal import note
@@ -19,33 +21,38 @@ Measure = Callable[[str, int, int, torch.device], dict[str, Any]]  # case, size 
 Column = tuple[str, Callable[[dict[str, Any], dict[str, Any] | None], str]]  # head; a row and the base of its size → cell
 
 
-def run_cases(
-    module: str, about: str | None, cases: Sequence[str], measure: Measure, base: str, columns: Sequence[Column]
-) -> None:
-    """The command line of `python -m MODULE`: every case at every size, and a table with ratios to the case `base`."""
+def _apart(measure: Measure, case: str, size: int, batch_size: int, device: str) -> dict[str, Any]:
+    """Measured in a process that is forked: what is imported need not be again, and no device is in use yet."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        return pool.submit(_on, measure, case, size, batch_size, device).result()
+
+
+def _on(measure: Measure, case: str, size: int, batch_size: int, device: str) -> dict[str, Any]:
+    place = pick_device(device)
+    return {**measure(case, size, batch_size, place), "machine": machine(str(place))}
+
+
+def run_cases(about: str | None, cases: Sequence[str], measure: Measure, base: str, columns: Sequence[Column]) -> None:
+    """The command line of a benchmark: every case at every size, and a table with ratios to the case `base`."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024])
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--cases", nargs="+", default=list(cases), choices=cases)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # one case, in this process
     given = parser.parse_args()
-    device = pick_device(given.device)
-    if given.alone:
-        print(json.dumps(measure(given.cases[0], given.sizes[0], given.batch_size, device)))
-        return
     found = []
     for size in given.sizes:
         for case in given.cases:
             note(f"{case} at {size}²")
-            command = [sys.executable, "-m", module, "--alone", "--cases", case, "--sizes", str(size)]
-            command += ["--batch-size", str(given.batch_size), "--device", str(device)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
-            if done.returncode:
-                note(f"failed ({done.returncode}): {(done.stderr.strip().splitlines() or ['killed: out of memory?'])[-1]}")
-                continue
-            found.append(json.loads(done.stdout.splitlines()[-1]))
+            try:
+                found.append(_apart(measure, case, size, given.batch_size, given.device))
+                note(json.dumps(found[-1]))
+            except Exception as error:
+                reason = (
+                    "killed: out of memory?" if isinstance(error, BrokenProcessPool) else f"{type(error).__name__}: {error}"
+                )
+                note(f"failed: {reason.splitlines()[0]}")
     if given.json:
         print(json.dumps(found, indent=2))
         return

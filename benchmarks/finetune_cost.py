@@ -28,6 +28,7 @@ from finetune.method import Critic, Workshop
 from finetune.methods import load_method
 from finetune.tuning import TunedWeights
 from reward_zoo import Reward, RewardCard
+from reward_zoo.preprocessing import resize
 from surrogate.backbones.checkpoints import SDXL, empty_unet
 from surrogate.config import DistillConfig
 from surrogate.labelling import RewardMeter
@@ -78,8 +79,6 @@ class TowerReward(Reward):
 
     def score(self, inputs: Any) -> torch.Tensor:  # noqa: ANN401 - RewardInputs
         """(B,)."""
-        from reward_zoo.preprocessing import resize
-
         with torch.autocast(inputs.images.device.type, torch.bfloat16):
             return self.tower(resize(inputs.images, 224, 224))[:, 0]
 
@@ -135,7 +134,7 @@ def main() -> None:
             lambda row, base: f"{row['images_per_second'] / base['images_per_second']:.2f} x" if base else "",
         ),
     )
-    run_cases("benchmarks.finetune_cost", __doc__, CASES, measure, "refl", columns)
+    run_cases(__doc__, CASES, measure, "refl", columns)
 
 
 if __name__ == "__main__":

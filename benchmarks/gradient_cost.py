@@ -16,10 +16,19 @@ import resource
 import time
 from collections.abc import Callable
 
+import timm
 import torch
+from diffusers import AutoencoderKL
 
 from benchmarks.cases import run_cases
-from surrogate.model import Surrogate
+from reward_zoo.preprocessing import resize
+from surrogate.backbones.checkpoints import SDXL, empty_unet
+from surrogate.backbones.latent_cnn import LatentCNN
+from surrogate.backbones.latent_vit import LatentViT
+from surrogate.backbones.sdxl import SDXLBackbone
+from surrogate.heads.conv import ConvHead
+from surrogate.model import Part, Surrogate
+from surrogate.types import LatentSpace, TextConditioning
 
 CASES = ("pixels", "full", "encoder", "latent-cnn", "latent-vit")
 VAE = {
@@ -36,8 +45,6 @@ REPEATS = 3
 
 def build(case: str, size: int, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
     """Latents (B×4×h×w) → scores (B,)."""
-    from surrogate.types import TextConditioning
-
     if case == "pixels":
         return _through_pixels(device)
     surrogate = surrogate_of(case, size, device)
@@ -52,10 +59,6 @@ def build(case: str, size: int, device: torch.device) -> Callable[[torch.Tensor]
 
 def surrogate_of(case: str, size: int, device: torch.device) -> Surrogate:
     """A surrogate on one of the backbones, for pictures of `size` pixels."""
-    from surrogate.heads.conv import ConvHead
-    from surrogate.model import Part
-    from surrogate.types import LatentSpace
-
     side = size // 8
     backbone = _backbone(case, side)
     space = LatentSpace(4, side, side, 0.13025)
@@ -69,11 +72,6 @@ def surrogate_of(case: str, size: int, device: torch.device) -> Surrogate:
 
 
 def _backbone(case: str, side: int) -> torch.nn.Module:
-    from surrogate.backbones.checkpoints import SDXL, empty_unet
-    from surrogate.backbones.latent_cnn import LatentCNN
-    from surrogate.backbones.latent_vit import LatentViT
-    from surrogate.backbones.sdxl import SDXLBackbone
-
     schedule = {"alphas_cumprod": torch.linspace(0.999, 0.005, 1000)}
     if case == "latent-cnn":
         return LatentCNN(**schedule, in_channels=4, rows=side)
@@ -83,10 +81,6 @@ def _backbone(case: str, side: int) -> torch.nn.Module:
 
 
 def _through_pixels(device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    from diffusers import AutoencoderKL
-
-    from reward_zoo.preprocessing import resize
-
     vae, tower = AutoencoderKL(**VAE), pixel_tower(device)
     vae.encoder = vae.quant_conv = None
     fill(vae.to(device).eval())
@@ -100,8 +94,6 @@ def _through_pixels(device: torch.device) -> Callable[[torch.Tensor], torch.Tens
 
 def pixel_tower(device: torch.device) -> torch.nn.Module:
     """A ViT-L/16 with one output."""
-    import timm
-
     tower = timm.create_model("vit_large_patch16_224", pretrained=False, num_classes=1).to(device).eval()
     fill(tower)
     return tower
@@ -160,7 +152,7 @@ def main() -> None:
         ("times faster", lambda row, base: f"{base['seconds'] / row['seconds']:.2f} x" if base else ""),
         ("times smaller", lambda row, base: f"{base['gigabytes'] / row['gigabytes']:.2f} x" if base else ""),
     )
-    run_cases("benchmarks.gradient_cost", __doc__, CASES, measure, "pixels", columns)
+    run_cases(__doc__, CASES, measure, "pixels", columns)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 Every recipe learns `ocr` on `tiny-signs` from so many labels and is judged on the same rollouts of prompts whose words were
 never trained on: pairwise accuracy (scores more than .2 apart), Spearman correlation, the gain of true reward by one step of
 RMS 0.1 along the gradient against a random one, accuracy on samples of a tuned generator (--drifted ADAPTER), minutes of
-training (processor time by the number of threads, so that a pause does not count), and time and memory of one reward gradient
-(16 latents).
+training (on a CPU processor time by the number of threads, so that a pause does not count), and time and memory of one reward
+gradient (16 latents). `--device` says where; rows name it.
 
 One JSON line a recipe and seed in benchmarks/results/surrogates.jsonl; what is there is not run again. `--table` prints them.
 """
@@ -23,7 +23,9 @@ import numpy as np
 import torch
 
 import reward_zoo
+from benchmarks.gradient_cost import synchronise
 from cli.bench.rows import Rows
+from cli.bench.signs import machine
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
 from finetune.prompts import load_prompts
@@ -97,28 +99,42 @@ def cost_of_gradient(generator: SDXLGenerator, surrogate: Surrogate, data: Rollo
     weights = {parameter.data_ptr() for parameter in surrogate.parameters()}
     times = []
     for _ in range(4):
-        latents = data.latents[:count].clone().requires_grad_(True)
+        latents = data.latents[:count].to(generator.device, copy=True).requires_grad_(True)
+        synchronise(generator.device)
         began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), quick(torch.device("cpu")):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), quick(generator.device):
             score = surrogate.score(latents, conditioning).sum()
         score.backward()
+        synchronise(generator.device)
         times.append(time.perf_counter() - began)
     megabytes = sum(size for place, size in kept.items() if place not in weights) / 4 / 2**20
     return {"gradient_ms": 1000 * float(np.median(times)), "gradient_mb": megabytes}
 
 
-def one(recipe: str, seed: int, samples: int, work: Path, drifted: Path | None) -> dict[str, Any]:
+def minutes_of(began: tuple[float, float], device: torch.device) -> float:
+    """Since `clocks` were read: processor time by the number of threads where the processor does the work, else the clock's."""
+    clock, processor = (now - then for now, then in zip(clocks(device), began, strict=True))
+    return (processor / torch.get_num_threads() if device.type == "cpu" else clock) / 60
+
+
+def clocks(device: torch.device) -> tuple[float, float]:
+    """The clock's seconds and the processor's."""
+    synchronise(device)
+    return time.perf_counter(), time.process_time()
+
+
+def one(recipe: str, seed: int, samples: int, work: Path, drifted: Path | None, device: str) -> dict[str, Any]:
     """Train one surrogate and judge it."""
-    generator, reward = load_generator("tiny-signs", "cpu"), reward_zoo.load("ocr")
+    generator, reward = load_generator("tiny-signs", device), reward_zoo.load("ocr")
     given = PAPERS_LABELS if recipe.startswith("paper") else LABELS
     data = labels(work, generator, reward, samples, given)
     training, held_out = split_by_prompt(data, 0.12, stream(seed, "split"))
     config = DistillConfig(seed=seed, **RECIPES[recipe])
-    began = time.process_time()
+    began = clocks(generator.device)
     held_out = held_out.rows(held_out.stages <= 2)
     hindsight = hindsight_of(reward, config.hindsight)
     distilled = train_surrogate(generator, training, held_out, config, margin=0.2, hindsight=hindsight)
-    minutes = (time.process_time() - began) / 60 / torch.get_num_threads()
+    minutes = minutes_of(began, generator.device)
     surrogate = distilled.surrogate.requires_grad_(False)
     test, ceiling = rollouts(work, "test", generator, reward)
     found = order(generator, surrogate, test, 0.2)
@@ -129,6 +145,7 @@ def one(recipe: str, seed: int, samples: int, work: Path, drifted: Path | None) 
         **{"spearman": found["spearman"], "accuracy_by_noise": found["accuracy_by_noise"]},
         "gradient": {name: step[name] for name in ("gain", "random_gain", "ci95")},
         **cost_of_gradient(generator, surrogate, test),
+        "machine": machine(device),
     }
     if drifted is not None:
         load_lora(generator.pipeline, drifted)
@@ -179,6 +196,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--work", type=Path, default=Path("runs/surrogates"))
     parser.add_argument("--drifted", type=Path, help="adapter folder of a tuned generator")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if arguments.table:
@@ -191,7 +209,7 @@ def main() -> None:
             if (recipe, seed, arguments.samples) in done:
                 continue
             note(f"{recipe}, seed {seed}, {arguments.samples} labels")
-            result = one(recipe, seed, arguments.samples, arguments.work, arguments.drifted)
+            result = one(recipe, seed, arguments.samples, arguments.work, arguments.drifted, arguments.device)
             RESULTS.add(result)
             print(json.dumps(result), flush=True)
 
