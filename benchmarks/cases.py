@@ -1,8 +1,9 @@
-"""Cases of a benchmark, each measured in a process of its own, so that none pays for another's memory."""
+"""Cases of a benchmark, each measured so that none pays for another's memory."""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,15 +22,17 @@ Measure = Callable[[str, int, int, torch.device], dict[str, Any]]  # case, size 
 Column = tuple[str, Callable[[dict[str, Any], dict[str, Any] | None], str]]  # head; a row and the base of its size → cell
 
 
-def _apart(measure: Measure, case: str, size: int, batch_size: int, device: str) -> dict[str, Any]:
-    """Measured in a process that is forked: what is imported need not be again, and no device is in use yet."""
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
-        return pool.submit(_on, measure, case, size, batch_size, device).result()
-
-
-def _on(measure: Measure, case: str, size: int, batch_size: int, device: str) -> dict[str, Any]:
-    place = pick_device(device)
-    return {**measure(case, size, batch_size, place), "machine": machine(str(place))}
+def _measured(measure: Measure, case: str, size: int, batch_size: int, device: torch.device) -> dict[str, Any]:
+    """Where a device's peak can be reset, in this process; else in one of its own, forked with all that is imported."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        row = measure(case, size, batch_size, device)
+    else:
+        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+            row = pool.submit(measure, case, size, batch_size, device).result()
+    return {**row, "machine": machine(str(device))}
 
 
 def run_cases(about: str | None, cases: Sequence[str], measure: Measure, base: str, columns: Sequence[Column]) -> None:
@@ -41,12 +44,12 @@ def run_cases(about: str | None, cases: Sequence[str], measure: Measure, base: s
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = []
+    found, device = [], pick_device(given.device)
     for size in given.sizes:
         for case in given.cases:
             note(f"{case} at {size}²")
             try:
-                found.append(_apart(measure, case, size, given.batch_size, given.device))
+                found.append(_measured(measure, case, size, given.batch_size, device))
                 note(json.dumps(found[-1]))
             except Exception as error:
                 reason = (

@@ -179,4 +179,5 @@ def as_scores(answer: Any, count: int, name: str) -> Scores:  # noqa: ANN401
     if values.shape != (count,):
         got = values.shape[0] if values.ndim == 1 else f"shape {tuple(values.shape)}"
         raise RewardFailedError(f"{name}: returned {got} scores for {count} images; return one number an image")
-    return Scores(values=values, components=scores.components, perceived=scores.perceived)
+    components = {part: torch.as_tensor(found).float().cpu() for part, found in scores.components.items()}
+    return Scores(values=values, components=components, perceived=scores.perceived)

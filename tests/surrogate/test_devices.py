@@ -3,11 +3,23 @@
 import pytest
 import torch
 
+import reward_zoo
+from finetune.config import FinetuneConfig
+from finetune.evaluation import compare, evaluate
 from finetune.generators.pipeline import load_generator
+from finetune.method import Critic
+from finetune.methods import METHODS, load_method
+from finetune.trainer import Trainer
 from reward_zoo.devices import pick_device
 from reward_zoo.errors import SpecError
+from surrogate.config import DistillConfig
+from surrogate.distillation import train_surrogate
+from surrogate.evaluation import gradient_gain, order, roll_out
+from surrogate.labelling import RewardMeter
+from surrogate.sampling import LabelledLatents
 from tests.tiny.accelerator import pretended
 from tests.tiny.surrogate import untrained
+from tests.tiny.tuning import Brightness
 
 PROMPTS = ["a cat", "a dog"]
 
@@ -49,6 +61,44 @@ def test_a_surrogate_scores_there(tiny_sdxl, backbone):
             scores = surrogate.score(latents, conditioning, rng=rng)
             assert scores.requires_grad
             assert surrogate.device.type == scores.device.type == "cuda"
+
+
+def test_evaluating_there(moved):
+    guards = {name: reward_zoo.load(name) for name in ("artifact_guard", "sharpness")}
+    given = {"guards": guards, "keep_images": 2, "diversity_prompts": 2}
+    found = evaluate(moved, reward_zoo.load("brightness"), PROMPTS, [1, 2], **given)
+    assert set(found.alarms) == set(guards["artifact_guard"].card.components)
+    assert compare(found, found, moved)["diversity"]["ratio"] == 1.0
+
+
+@pytest.mark.parametrize("backbone", ["full", "latent-cnn", "latent-vit"])
+def test_distilling_there(moved, backbone):
+    latents, groups = torch.randn(24, 4, 16, 16), torch.arange(4).repeat(6)
+    data = LabelledLatents(latents, torch.rand(24), torch.ones(24), groups, ["a", "b", "c", "d"], [""] * 24)
+    config = DistillConfig(backbone=backbone, steps=2, prompts_per_batch=2)
+    surrogate = train_surrogate(moved, data, data, config, margin=0.2).surrogate.requires_grad_(False)
+    meter = RewardMeter(reward_zoo.load("brightness"))
+    rollouts = roll_out(moved, meter, PROMPTS, noises=2, seed=0)
+    assert surrogate.device.type == "cuda"
+    assert len(order(moved, surrogate, rollouts, 0.2)["accuracy_by_noise"]) == 5
+    assert len(gradient_gain(moved, surrogate, meter, rollouts, count=2, seed=0)) == 3
+
+
+@pytest.mark.parametrize(
+    "method", ["lasro", *(pytest.param(name, marks=pytest.mark.slow) for name in METHODS if name != "lasro")]
+)
+def test_tuning_there(moved, method):
+    prompts = [f"a {number}" for number in range(8)]
+    config = FinetuneConfig(method=method, steps=1, batch_size=2, evaluate_every=1, validation_samples=2)
+    critic = None
+    if method == "lasro":
+        distilled = DistillConfig(backbone="latent-cnn").settled(perceives=False)
+        critic = Critic(untrained(moved, "latent-cnn"), distilled, margin=0.2)
+    options = {"adapt_every": "1", "adapt_prompts": "2"} if method == "lasro" else {}
+    trainer = Trainer(moved, Brightness(), prompts, config, load_method(method, options), critic=critic)
+    trainer.run()
+    assert trainer.step == 1
+    assert {parameter.device.type for parameter in trainer.tuned.parameters} == {"cuda"}
 
 
 def test_devices_by_name():
