@@ -61,6 +61,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "full UNet, clean latents only": {"backbone": "full", "max_time": 1, **UNET},
     "latent-vit": {"backbone": "latent-vit", "steps": 240, "prompts_per_batch": 8},
     "pixel-timm:resnet18": {"backbone": "pixel-timm:resnet18", "steps": 120, "prompts_per_batch": 8},  # 4 s a step
+    "default, pairs alone": {"losses": ("bradley-terry-all",)},
+    "default, best against worst alone": {"losses": ("bradley-terry-extremes",)},
+    "default, regression alone": {"losses": ("regression",)},
+    "default, listwise": {"losses": ("listwise",)},
+    "default, no hindsight": {"hindsight": 0.0},
+    "default, sure of letters": {"label_smoothing": 0.0},
+    "default, three members": {"members": 3},
 }
 
 
