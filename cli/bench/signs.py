@@ -127,7 +127,8 @@ class SignsBench:
                 trainer.report = lambda record: bar(trainer.reward_calls, TUNING_BUDGET)
                 trainer.run(max_reward_calls=TUNING_BUDGET)
         found = {"validation_reward": trainer.best_reward, "start": trainer.start_reward, "best_step": trainer.best_step}
-        return {**found, "calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
+        spent = {"calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
+        return {**found, **spent, "machine": machine(self.device)}
 
     def _trainer(self, method: str, seed: int, rate: float, **critic: Any) -> Trainer:  # noqa: ANN401
         name, options = variant(method)
