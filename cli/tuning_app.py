@@ -57,7 +57,7 @@ class FinetuneSettings(RunSettings):
         str, generator_flag(help="Of the frozen weights: float32, bfloat16, or float16 (not for training).")
     ] = "float32"
     gradient_checkpointing: Annotated[
-        bool, generator_flag("--gradient-checkpointing", help="Compute activations twice: less memory, more time.")
+        bool, generator_flag("--gradient-checkpointing", help="Compute activations of UNets twice: less memory, more time.")
     ] = False
     text_cache: Annotated[
         Path | None,

@@ -31,8 +31,6 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
     """
     torch.manual_seed(config.seed)  # the initial weights of what is new
     backbone = build_backbone(generator, config.settled(perceives=data.perceives_text))
-    if config.gradient_checkpointing and hasattr(backbone, "unet"):
-        backbone.unet.enable_gradient_checkpointing()
     if config.tune == "lora":
         add_lora(backbone, config.lora_rank)
     parts, offset = fit_parts(data)
@@ -47,6 +45,8 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
         pessimism=config.pessimism,
         tune=config.tune,
     )
+    if config.gradient_checkpointing:
+        surrogate.checkpoint_gradients()
     return surrogate.to(generator.device)
 
 

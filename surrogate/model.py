@@ -82,6 +82,11 @@ class Surrogate(nn.Module):
         for parameter in self.trained_parameters():
             parameter.requires_grad_(True)
 
+    def checkpoint_gradients(self) -> None:
+        """Compute a UNet's activations twice instead of keeping them; small networks have none worth it."""
+        if hasattr(self.backbone, "unet"):
+            self.backbone.unet.enable_gradient_checkpointing()
+
     def features(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
     ) -> list[torch.Tensor]:

@@ -43,7 +43,8 @@ def load_generator(
         device: see `pick_device`.
         precision: of the frozen weights of UNet and text encoders: float32, bfloat16 or float16. x0 is found in float32
             in any case, and the autoencoder stays in float32 unless its `force_upcast` is off. For training: not float16.
-        gradient_checkpointing: compute the UNet's activations twice instead of keeping them.
+        gradient_checkpointing: compute the UNet's activations twice instead of keeping them, and those of a UNet surrogate
+            that is climbed.
         text_cache: a folder that remembers encoded prompts; the text encoders are loaded only if a prompt is not there.
 
     Raises:

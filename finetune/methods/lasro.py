@@ -82,6 +82,8 @@ class Method(Base):
         if (settings.lcm_weight > 0) != (shop.pictures is not None):
             raise ConfigError(f"{named(settings, 'lcm_weight')}: goes together with real pictures (--images); give both")
         self.surrogate = shop.critic.surrogate.requires_grad_(False).eval().to(shop.generator.device)
+        if getattr(shop.generator.unet, "is_gradient_checkpointing", False):
+            self.surrogate.checkpoint_gradients()
         self.adapter = Adapter(shop, settings)
         self.variety = Variety(shop.generator, settings.variety_share)
         self.trust = TrustRegion(settings.anchor_band, settings.anchor_band_max)

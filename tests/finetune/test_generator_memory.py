@@ -10,7 +10,9 @@ from finetune.generators import pipeline as loading
 from finetune.generators.pipeline import load_generator
 from finetune.generators.preset import Preset
 from finetune.lora import attach_lora, load_lora, lora_state, save_lora
-from tests.tiny.surrogate import untrained
+from surrogate.folder import load_surrogate
+from tests.tiny.surrogate import build_folder, untrained
+from tests.tiny.tuning import make_trainer
 
 PROMPTS = ["a cat", "a dog"]
 
@@ -72,6 +74,17 @@ def test_gradient_checkpointing_computes_twice_and_changes_no_number(tiny_sdxl):
     assert saving[1] > kept[1] == 2
     for one, other in zip(kept[0], saving[0], strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6 * float(kept[0][0].abs().max().clamp(min=1)))
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_the_surrogate_that_is_climbed_saves_memory_too(tiny_sdxl, tmp_path, saves):
+    generator = load_generator(str(tiny_sdxl), "cpu", gradient_checkpointing=saves)
+    critic = load_surrogate(build_folder(tmp_path, generator, reward="brightness", name="tiny")).surrogate
+    trainer = make_trainer(critic=critic, generator=generator, steps=1, batch_size=2)
+    runs, unet = [], trainer.method.surrogate.backbone.unet
+    unet.mid_block.resnets[-1].register_forward_pre_hook(lambda *_: runs.append(1))
+    next(trainer.method.losses(1)).backward()
+    assert len(runs) == (4 if saves else 2)  # z1 and z2
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
