@@ -51,11 +51,10 @@ def run_cases(about: str | None, cases: Sequence[str], measure: Measure, base: s
             try:
                 found.append(_measured(measure, case, size, given.batch_size, device))
                 note(json.dumps(found[-1]))
+            except BrokenProcessPool:
+                note("failed: the process was killed; out of memory?")
             except Exception as error:
-                reason = (
-                    "killed: out of memory?" if isinstance(error, BrokenProcessPool) else f"{type(error).__name__}: {error}"
-                )
-                note(f"failed: {reason.splitlines()[0]}")
+                note(f"failed: {type(error).__name__}: {error}".splitlines()[0])
     if given.json:
         print(json.dumps(found, indent=2))
         return
