@@ -4,9 +4,9 @@
     python -m benchmarks.finetune_cost --sizes 256 --device cpu --cases refl lasro-cnn
 
 Random weights (neither time nor memory depends on their values), the frozen ones in bfloat16, a LoRA of rank 16 on the
-attention in float32, gradient checkpointing in UNets and decoder. One step: both samples with gradient, the frozen generator's for
-the anchor, the objective, backward, AdamW; the same `Method` that `lasro finetune` runs. `refl` decodes and asks a ViT-L/16 as
-ImageReward's. Peak memory is the device's (CPU: the largest resident set of a process of its own).
+attention in float32, gradient checkpointing in UNets and decoder. One step: both samples with gradient, the frozen
+generator's for the anchor, the objective, backward, AdamW; the same `Method` that `lasro finetune` runs. `refl` decodes and
+asks a ViT-L/16 as ImageReward's. Peak memory is the device's (CPU: the largest resident set of a process of its own).
 Needs torch, diffusers, peft and timm alone, beside this repository; nothing is fetched.
 """
 

@@ -3,10 +3,9 @@
     python -m benchmarks.gradient_cost --sizes 512 1024 --batch-size 1          # on a GPU if there is one
     python -m benchmarks.gradient_cost --sizes 256 --device cpu                 # fits into 24 GB
 
-Random float32 weights under bfloat16 autocast: neither time nor memory depends on the values. Peak memory
-is the device's (CPU: the largest resident set of a process of its own), weights included. The gradient is that of
-the score to the latents, as in fine-tuning; no weight takes one. `pixels` is what ReFL or DRaFT pay: the decoder, then a
-ViT-L/16 as ImageReward's.
+Random float32 weights under bfloat16 autocast: neither time nor memory depends on the values. Peak memory is the device's
+(CPU: the largest resident set of a process of its own), weights included. The gradient is that of the score to the latents,
+as in fine-tuning; no weight takes one. `pixels` is what ReFL or DRaFT pay: the decoder, then a ViT-L/16 as ImageReward's.
 Needs torch, diffusers and timm alone, beside this repository; nothing is fetched.
 """
 
