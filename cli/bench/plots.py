@@ -35,23 +35,33 @@ def save_curves(summary: dict[str, Any], path: Path) -> None:
         axis.remove()
     for axis, (title, over, value) in zip(axes.flat, panels, strict=False):
         for number, method in enumerate(methods):
-            _curve(axis, [row for row in summary["results"] if row["method"] == method], untuned, over, value, f"C{number}")
+            rows = [row for row in summary["results"] if row["method"] == method]
+            _curve(axis, rows, untuned, over, value, color=f"C{number}", label=method)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("reward calls" if over == "calls" else "minutes")
         axis.grid(alpha=0.3)
     if summary["c"] is not None:
         for axis in axes.flat[:2]:
             axis.axhline(summary["c"], color="gray", linestyle=":", linewidth=1)
-    axes.flat[0].legend(methods, fontsize=8)
+    axes.flat[0].legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def _curve(axis: Any, rows: list[dict[str, Any]], untuned: dict[str, Any], over: str, value: Value, color: str) -> None:  # noqa: ANN401
+def _curve(
+    axis: Any,  # noqa: ANN401 - matplotlib's
+    rows: list[dict[str, Any]],
+    untuned: dict[str, Any],
+    over: str,
+    value: Value,
+    *,
+    color: str,
+    label: str,
+) -> None:
     budgets = sorted({row["budget"] for row in rows})
     groups = [[untuned], *([row for row in rows if row["budget"] == budget] for budget in budgets)]
     across = [float(np.mean([row[over] for row in group])) for group in groups]
     found = [[value(row) for row in group] for group in groups]
-    axis.plot(across, [float(np.mean(part)) for part in found], marker="o", markersize=3, color=color)
+    axis.plot(across, [float(np.mean(part)) for part in found], marker="o", markersize=3, color=color, label=label)
     axis.fill_between(across, [min(part) for part in found], [max(part) for part in found], alpha=0.15, color=color)
