@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from cli.bench.signs import machine
 from cli.output import print_table
 from reward_zoo.devices import pick_device
 from reward_zoo.terminal import note
+from surrogate.runs.environment import machine
 
 Measure = Callable[[str, int, int, torch.device], dict[str, Any]]  # case, size in pixels, batch size, device
 Column = tuple[str, Callable[[dict[str, Any], dict[str, Any] | None], str]]  # head; a row and the base of its size → cell
@@ -32,7 +32,7 @@ def _measured(measure: Measure, case: str, size: int, batch_size: int, device: t
     else:
         with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
             row = pool.submit(measure, case, size, batch_size, device).result()
-    return {**row, "machine": machine(str(device))}
+    return {**row, "machine": machine(device)}
 
 
 def run_cases(about: str | None, cases: Sequence[str], measure: Measure, base: str, columns: Sequence[Column]) -> None:

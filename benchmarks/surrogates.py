@@ -25,7 +25,6 @@ import torch
 import reward_zoo
 from benchmarks.gradient_cost import synchronise
 from cli.bench.rows import Rows
-from cli.bench.signs import machine
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.lora import load_lora
 from finetune.prompts import load_prompts
@@ -39,6 +38,7 @@ from surrogate.hindsight import hindsight_of
 from surrogate.jobs import run_label
 from surrogate.labelling import RewardMeter
 from surrogate.model import Surrogate
+from surrogate.runs.environment import machine
 from surrogate.sampling import LabelledLatents, read_stores, split_by_prompt
 from surrogate.seeding import stream
 
@@ -118,16 +118,10 @@ def cost_of_gradient(generator: SDXLGenerator, surrogate: Surrogate, data: Rollo
     return {"gradient_ms": 1000 * float(np.median(times)), "gradient_mb": megabytes}
 
 
-def minutes_of(began: tuple[float, float], device: torch.device) -> float:
-    """Since `clocks` were read: processor time by the number of threads where the processor does the work, else the clock's."""
-    clock, processor = (now - then for now, then in zip(clocks(device), began, strict=True))
-    return (processor / torch.get_num_threads() if device.type == "cpu" else clock) / 60
-
-
-def clocks(device: torch.device) -> tuple[float, float]:
-    """The clock's seconds and the processor's."""
+def seconds(device: torch.device) -> float:
+    """What training is timed by: processor time by the number of threads where the processor does the work, else the clock."""
     synchronise(device)
-    return time.perf_counter(), time.process_time()
+    return time.process_time() / torch.get_num_threads() if device.type == "cpu" else time.perf_counter()
 
 
 def one(recipe: str, seed: int, samples: int, work: Path, drifted: Path | None, device: str) -> dict[str, Any]:
@@ -137,11 +131,11 @@ def one(recipe: str, seed: int, samples: int, work: Path, drifted: Path | None, 
     data = labels(work, generator, reward, samples, given)
     training, held_out = split_by_prompt(data, 0.12, stream(seed, "split"))
     config = DistillConfig(seed=seed, **RECIPES[recipe])
-    began = clocks(generator.device)
+    began = seconds(generator.device)
     held_out = held_out.rows(held_out.stages <= 2)
     hindsight = hindsight_of(reward, config.hindsight)
     distilled = train_surrogate(generator, training, held_out, config, margin=0.2, hindsight=hindsight)
-    minutes = minutes_of(began, generator.device)
+    minutes = (seconds(generator.device) - began) / 60
     surrogate = distilled.surrogate.requires_grad_(False)
     test, ceiling = rollouts(work, "test", generator, reward)
     found = order(generator, surrogate, test, 0.2)
@@ -152,7 +146,7 @@ def one(recipe: str, seed: int, samples: int, work: Path, drifted: Path | None, 
         **{"spearman": found["spearman"], "accuracy_by_noise": found["accuracy_by_noise"]},
         "gradient": {name: step[name] for name in ("gain", "random_gain", "ci95")},
         **cost_of_gradient(generator, surrogate, test),
-        "machine": machine(device),
+        "machine": machine(generator.device),
     }
     if drifted is not None:
         load_lora(generator.pipeline, drifted)

@@ -31,7 +31,7 @@ from reward_zoo.terminal import note, progress
 from surrogate.config import DistillConfig
 from surrogate.folder import load_surrogate
 from surrogate.jobs import run_label, run_training
-from surrogate.runs.environment import environment
+from surrogate.runs.environment import machine
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
@@ -93,7 +93,7 @@ class SignsBench:
         if not known:
             generator = load_generator(GENERATOR, self.device)
             start = {"method": "untuned", "seed": 0, "budget": 0, "calls": 0, "minutes": 0.0}
-            self.rows.add({**start, **self._judge(generator), "machine": machine(self.device)})
+            self.rows.add({**start, **self._judge(generator), "machine": machine(pick_device(self.device))})
         return self.rows.where(method="untuned")[0]
 
     def run(self, method: str, seed: int, budgets: Sequence[int]) -> None:
@@ -107,7 +107,7 @@ class SignsBench:
         for row in results:
             if row["budget"] in missing:
                 facts = {"method": method, "seed": seed, "learning_rate": rate}
-                self.rows.add({**facts, **row, "machine": machine(self.device)})
+                self.rows.add({**facts, **row, "machine": machine(pick_device(self.device))})
 
     def learning_rate(self, method: str) -> float:
         """The best of three by validation reward at the tuning budget; tried once."""
@@ -128,7 +128,7 @@ class SignsBench:
                 trainer.run(max_reward_calls=TUNING_BUDGET)
         found = {"validation_reward": trainer.best_reward, "start": trainer.start_reward, "best_step": trainer.best_step}
         spent = {"calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
-        return {**found, **spent, "machine": machine(self.device)}
+        return {**found, **spent, "machine": machine(pick_device(self.device))}
 
     def _trainer(self, method: str, seed: int, rate: float, **critic: Any) -> Trainer:  # noqa: ANN401
         name, options = variant(method)
@@ -208,12 +208,6 @@ def variant(text: str) -> tuple[str, dict[str, str]]:
     """A method with settings of its own, NAME:SETTING=VALUE:…, as its name and them."""
     name, *settings = text.split(":")
     return name, dict(setting.split("=", 1) for setting in settings)
-
-
-def machine(device: str) -> str:
-    """What a row was measured on: no two kinds of machine agree to the last digit."""
-    facts = environment(pick_device(device))
-    return f"{facts['device']}, {facts['cpu']}, {facts['cores']} cores, torch {facts['packages']['torch']}"
 
 
 def mean(scores: np.ndarray) -> float:

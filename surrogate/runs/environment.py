@@ -29,6 +29,12 @@ def environment(device: object) -> dict[str, Any]:
     }
 
 
+def machine(device: object) -> str:
+    """Device, processor, cores and torch in a line, for results: no two kinds of machine agree to the last digit."""
+    facts = environment(device)
+    return f"{facts['device']}, {facts['cpu']}, {facts['cores']} cores, torch {facts['packages']['torch']}"
+
+
 def without_passwords(text: str) -> str:
     """The text, with what stands before the @ of an address taken out: reports are shared."""
     return _PASSWORD.sub("…", text)
