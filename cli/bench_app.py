@@ -29,6 +29,9 @@ class SignsSettings:
     reward: Annotated[str, typer.Option(help="Reward spec.")] = "ocr"
     guards: Guard = None
     out: Annotated[Path, typer.Option(help="Folder of results; what is there is not run again.")] = Path("runs/bench-signs")
+    rates_from: Annotated[
+        Path | None, typer.Option(help="Folder of another reward's benchmark: take its learning rates, tune none.")
+    ] = None
     show: Annotated[bool, typer.Option("--show", help="Run nothing; show what is there.")] = False
     device: Device = "auto"
     json: Json = False

@@ -163,21 +163,24 @@ def as_scores(answer: Any, count: int, name: str) -> Scores:  # noqa: ANN401
     """Whatever a reward returned, as `Scores` of `count` items.
 
     Raises:
-        RewardFailedError: not one number an image.
+        RewardFailedError: the scores, or a component, are not one number an image.
     """
     import torch
 
+    def numbers(found: Any, what: str) -> torch.Tensor:  # noqa: ANN401
+        try:
+            found = (found if isinstance(found, torch.Tensor) else torch.as_tensor(found)).float().cpu()
+        except Exception as error:
+            kind = type(found).__name__
+            raise RewardFailedError(f"{name}: {what} {kind}, not one number an image ({error})") from error
+        if found.shape == (count, 1):
+            found = found[:, 0]
+        if found.shape != (count,):
+            got = found.shape[0] if found.ndim == 1 else f"shape {tuple(found.shape)}"
+            raise RewardFailedError(f"{name}: {what} {got} scores for {count} images; return one number an image")
+        return found
+
     scores = answer if isinstance(answer, Scores) else Scores(values=answer)
-    try:
-        values = scores.values if isinstance(scores.values, torch.Tensor) else torch.as_tensor(scores.values)
-        values = values.float().cpu()
-    except Exception as error:
-        kind = type(scores.values).__name__
-        raise RewardFailedError(f"{name}: returned {kind}, not one number an image ({error})") from error
-    if values.shape == (count, 1):
-        values = values[:, 0]
-    if values.shape != (count,):
-        got = values.shape[0] if values.ndim == 1 else f"shape {tuple(values.shape)}"
-        raise RewardFailedError(f"{name}: returned {got} scores for {count} images; return one number an image")
-    components = {part: torch.as_tensor(found).float().cpu() for part, found in scores.components.items()}
+    values = numbers(scores.values, "returned")
+    components = {part: numbers(found, f"component {part!r}: returned") for part, found in scores.components.items()}
     return Scores(values=values, components=components, perceived=scores.perceived)

@@ -20,6 +20,7 @@ import numpy as np
 import reward_zoo
 from cli.bench.rows import Rows
 from finetune.config import FinetuneConfig
+from finetune.errors import ConfigError
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.jobs import critic_of
@@ -60,12 +61,14 @@ class SignsBench:
         guards: specs of rewards that are watched.
         folder: results, and the work that may be thrown away.
         device: where networks run.
+        rates_from: folder of another reward's benchmark, whose learning rates are taken; None: tuned here.
     """
 
     reward: str
     guards: Sequence[str]
     folder: Path
     device: str = "auto"
+    rates_from: Path | None = None
 
     @cached_property
     def scorer(self) -> reward_zoo.Reward:
@@ -85,7 +88,7 @@ class SignsBench:
     @property
     def tuning(self) -> Rows:
         """What each method's own tuning found."""
-        return Rows(self.folder / "tuning.jsonl")
+        return Rows((self.rates_from or self.folder) / "tuning.jsonl")
 
     def untuned(self) -> dict[str, Any]:
         """The generator as it is; measured once."""
@@ -110,9 +113,15 @@ class SignsBench:
                 self.rows.add({**facts, **row, "machine": machine(pick_device(self.device))})
 
     def learning_rate(self, method: str) -> float:
-        """The best of three by validation reward at the tuning budget; tried once."""
+        """The best of three by validation reward at the tuning budget; tried once.
+
+        Raises:
+            ConfigError: the folder that rates are taken from lacks the method.
+        """
         for rate in RATES:
             if not self.tuning.where(method=method, learning_rate=rate):
+                if self.rates_from:
+                    raise ConfigError(f"--rates-from {self.rates_from}: {method} at {rate:.1e} was not tried there")
                 note(f"{method}: learning rate {rate:.1e}")
                 self.tuning.add({"method": method, "learning_rate": rate, **self._try(method, rate)})
         return max(self.tuning.where(method=method), key=lambda row: row["validation_reward"])["learning_rate"]

@@ -32,7 +32,7 @@ def signs(settings: SignsSettings) -> None:
     if budget < BUDGETS[0]:
         raise ConfigError(f"--budget {budget}: the smallest that is measured is {BUDGETS[0]}")
     guards = list(load_guards(settings.guards, reward))
-    bench = SignsBench(reward=reward, guards=guards, folder=out, device=settings.device)
+    bench = SignsBench(reward=reward, guards=guards, folder=out, device=settings.device, rates_from=settings.rates_from)
     bench.untuned()
     for seed in range(0 if settings.show else settings.seeds):
         for name in names:

@@ -8,6 +8,7 @@ from PIL import Image
 from cli.bench import signs
 from cli.bench.rows import Rows, mean_interval
 from cli.commands.bench import table
+from finetune.errors import ConfigError
 from finetune.methods import METHODS
 
 
@@ -56,6 +57,16 @@ def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, mo
     assert again == found
     code, text, _ = lasro(*command, "--show")
     assert "ddpo" in text
+
+
+def test_learning_rates_of_another_rewards_benchmark(tmp_path):
+    for rate in signs.RATES:
+        found = {"learning_rate": rate, "validation_reward": 1 - rate}
+        Rows(tmp_path / "first" / "tuning.jsonl").add({"method": "gors", **found})
+    bench = signs.SignsBench(reward="ocr", guards=[], folder=tmp_path / "second", rates_from=tmp_path / "first")
+    assert bench.learning_rate("gors") == min(signs.RATES)
+    with pytest.raises(ConfigError, match=r"first: ddpo at 2.0e-04 was not tried there"):
+        bench.learning_rate("ddpo")
 
 
 @pytest.mark.parametrize("flags", [["--methods", "ddpoo"], ["--methods", "lasro:anchor"], ["--budget", "10"]])

@@ -7,6 +7,8 @@ import reward_zoo
 from reward_zoo.errors import RewardError, RewardFailedError, SpecError, UnknownRewardError
 
 FILE = '''
+from reward_zoo import Scores
+
 def left(images, prompts):
     """Light on the left."""
     return images[..., : images.shape[-1] // 2].mean((1, 2, 3)).tolist()
@@ -19,6 +21,12 @@ def short(images):
 
 def text(images):
     return "high"
+
+def named(images):
+    return Scores(values=[0.5] * len(images), components={"why": ["dark"] * len(images)})
+
+def lost(images):
+    return Scores(values=[0.5] * len(images), components={"why": [1.0]})
 
 def nan(images):
     return images.mean((1, 2, 3)) * float("nan")
@@ -49,6 +57,8 @@ def test_a_function_in_a_file_gets_what_it_names(file, images):
         ("raises", "raised KeyError: 'lost'"),
         ("short", "returned 1 scores for 4 images"),
         ("text", "returned str"),
+        ("named", "component 'why': returned list"),
+        ("lost", "component 'why': returned 1 scores for 4 images"),
     ],
 )
 def test_a_reward_that_fails_says_how(file, images, name, message):
