@@ -4,7 +4,7 @@ The distance is the mean squared difference of x0 to the frozen generator's x0 o
 variance. A fixed weight is no protection (a run can jump out of its reach within a few steps), and a weight that chases
 the distance overshoots and undoes the climb. So the penalty is a wall: its slope grows with the square of the distance,
 at once and without memory; only the wall's height is learnt, slowly, until the distance settles at the band's edge. The
-band itself widens only while the surrogate is right about fresh samples.
+band itself widens only while the surrogate is right about fresh samples, and faster where it hardly errs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ class TrustRegion:
         self.weight = min(max(self.weight * factor, self.smallest), self.largest)
 
     def widen(self, accuracy: float, *, trusted: float, factor: float = 1.04) -> None:
-        """After an adaptation that found the surrogate `accuracy` right on samples it had not seen."""
+        """After an adaptation that found the surrogate `accuracy` right on samples it had not seen.
+
+        One that errs in fewer than a tenth of the pairs is followed faster: with half as many errors twice as fast, up to
+        four times.
+        """
         if accuracy >= trusted:
-            self.band = min(self.band * factor, self.band_max)
+            speed = min(max(1.0, 0.1 / max(1 - accuracy, 1e-9)), 4.0)
+            self.band = min(self.band * factor**speed, self.band_max)

@@ -196,6 +196,15 @@ def test_the_band_widens_only_on_a_trusted_surrogate():
     assert trust.band == 0.11
 
 
+@pytest.mark.parametrize(("accuracy", "times"), [(0.75, 1), (0.9, 1), (0.95, 2), (0.98, 4), (1.0, 4)])
+def test_a_surrogate_that_hardly_errs_is_followed_faster(accuracy, times):
+    trust, slow = TrustRegion(0.02, 0.1), TrustRegion(0.02, 0.1)
+    trust.widen(accuracy, trusted=0.6)
+    for _ in range(times):
+        slow.widen(0.75, trusted=0.6)
+    assert trust.band == pytest.approx(slow.band)
+
+
 def test_the_average_follows_and_steps_aside():
     parameter = torch.nn.Parameter(torch.zeros(2))
     averaged = AveragedParameters([parameter], decay=0.5)
