@@ -12,7 +12,10 @@ Value = Callable[[dict[str, Any]], float]
 
 
 def save_curves(summary: dict[str, Any], path: Path) -> None:
-    """Reward over calls and over minutes, one-step reward, guards and diversity over calls: mean, lowest and highest seed."""
+    """Reward over calls and over minutes, one-step reward, guards and diversity over calls: mean, lowest and highest seed.
+
+    Of variants (lasro:anchor=false) only if there are no methods as they are.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -30,7 +33,8 @@ def save_curves(summary: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(
         -(-len(panels) // columns), columns, figsize=(13, 3.6 * -(-len(panels) // columns)), layout="constrained"
     )
-    methods = list(dict.fromkeys(row["method"] for row in summary["results"]))
+    names = list(dict.fromkeys(row["method"] for row in summary["results"]))
+    methods = [name for name in names if ":" not in name] or names  # variants would hide them
     for axis in axes.flat[len(panels) :]:
         axis.remove()
     for axis, (title, over, value) in zip(axes.flat, panels, strict=False):

@@ -8,6 +8,7 @@ to see what generalises, on training prompts.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -167,13 +168,16 @@ class SignsBench:
                 yield {"budget": budget, "calls": calls, **self._judge(trainer.generator), "minutes": minutes}
 
     def _climb(self, method: str, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
-        """Label, distil, tune within a budget: the trainer, the calls of labels, and the minutes that earlier labels took."""
+        """Label, distil, tune within a budget: the trainer, the calls of labels, and the minutes of what was there already."""
         work = self.folder / "work" / f"lasro-{seed}-{budget}"
         work.mkdir(parents=True, exist_ok=True)
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
         config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
         store, earlier = self._labels(generator, reward, config)
-        if not (work / "surrogate" / "fidelity.json").exists():
+        summary = work / "summary.json"  # written last
+        if summary.exists():
+            earlier += json.loads(summary.read_text())["minutes"]
+        else:
             run_training(RunFolder(work), generator, reward, self.reward, [store], config)
         critic = critic_of(load_surrogate(work / "surrogate"), reward, seed)
         trainer = self._trainer(method, seed, rate, critic=critic)
