@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported: no waiting for a network that is not there
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is: tests run side by side
+
+import torch
 
 from tests.tiny.sdxl import build_sdxl, build_sdxl_base, build_weights
 
