@@ -74,7 +74,7 @@ def probe_training(
 ) -> None:
     """Train a few steps on what is labelled, and scale; `rows` is how many labels the run has."""
     data = read_labels(stores, reward)
-    config = config.settled(perceives=data.perceives_text)
+    config = config.settled(perceives=data.perceives_text, labels=int(rows * (1 - config.held_out)))
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     times: list[float] = []
     distilled = train_surrogate(

@@ -119,7 +119,9 @@ class DistillSettings(LabelSettings):
     score_time: Annotated[int, network_flag(help="Noise level at which the surrogate is asked.")] = DistillConfig.score_time
     steps: Annotated[
         int | None,
-        training_flag(help="Most training steps; stops earlier when held-out accuracy falls.  [default: by backbone]"),
+        training_flag(
+            help="Most training steps; stops earlier when held-out accuracy falls.  [default: by backbone and labels]"
+        ),
     ] = None
     learning_rate: Annotated[float | None, training_flag(help="Peak learning rate.  [default: by backbone]")] = None
     weight_decay: Annotated[float, training_flag(help="Of AdamW.")] = DistillConfig.weight_decay
@@ -142,6 +144,10 @@ class DistillSettings(LabelSettings):
     max_time: Annotated[int, training_flag(help="Training looks through noise of levels below this; 1 is clean only.")] = (
         DistillConfig.max_time
     )
+    max_shift: Annotated[
+        int | None,
+        training_flag(help="Training moves latents by up to so many columns, at random.  [default: by backbone]"),
+    ] = None
     bf16: Annotated[bool, training_flag("--bf16/--no-bf16", help="Run the network in bfloat16.")] = True
     gradient_checkpointing: Annotated[bool, training_flag("--gradient-checkpointing", help="Less memory, more time.")] = False
     compile: Annotated[bool, training_flag("--compile", help="torch.compile the backbone.")] = False

@@ -19,8 +19,9 @@ POSITIVE = (
     *("prompts_per_batch", "steps", "patience"),
 )
 # What trains each kind of network well, where the user gives nothing else (benchmarks/LOG.md).
-RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0}
-RECIPES = {"latent-cnn": {"steps": 1000, "prompts_per_batch": 24, "rows_per_prompt": 3}}
+RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0, "max_shift": 0}
+RECIPES = {"latent-cnn": {"steps": 1000, "prompts_per_batch": 24, "rows_per_prompt": 3, "max_shift": 1}}
+EPOCHS = {"latent-cnn": 10}  # times through its labels that a network is trained at least: many labels take more steps
 EVALUATIONS = 12  # on the held-out prompts, over the whole training
 Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
 
@@ -57,9 +58,10 @@ class DistillConfig:
     weight_decay: float = 0.05
     prompts_per_batch: int | None = None  # None, here and below: by the network, see RECIPES
     rows_per_prompt: int | None = None  # of each prompt's samples, so many drawn anew for each batch; 0: all of them
-    steps: int | None = None
+    steps: int | None = None  # None: by the network and the number of labels, see EPOCHS
     patience: int = 4  # evaluations (of twelve) without a better one before training stops
     max_time: int = 200  # noise levels seen in training: uniform on [0, max_time); 1: clean latents only
+    max_shift: int | None = None  # training moves latents by up to so many columns, left or right; None: by the network
     score_time: int = 0  # noise level at which the surrogate is asked
     bf16: bool = True  # run the network in bfloat16
     gradient_checkpointing: bool = False
@@ -114,6 +116,7 @@ class DistillConfig:
                 "must be 0 (all) or at least 2",
             ),
             (not 0 <= self.label_smoothing < 1, "label_smoothing", "is a share, from 0 to below 1"),
+            (self.max_shift is not None and self.max_shift < 0, "max_shift", "must be at least 0 (latents stay in place)"),
             (not 0 <= self.hindsight <= 1, "hindsight", "is a share, from 0 (off) to 1"),
             (not times, "score_time max_time", "need 0 <= score < max <= 1000"),
         )
@@ -128,13 +131,22 @@ class DistillConfig:
         """Steps between evaluations on held-out prompts."""
         return -(-(self.steps or RECIPE["steps"]) // EVALUATIONS)
 
-    def settled(self, *, perceives: bool) -> DistillConfig:
-        """The same with nothing left open: `auto` resolved (`perceives`: the reward tells what it read), None filled in."""
+    def settled(self, *, perceives: bool, labels: int = 0) -> DistillConfig:
+        """The same with nothing left open.
+
+        Args:
+            perceives: whether the reward tells what it read, which resolves `auto`.
+            labels: how many are trained on, which says how many steps that takes.
+        """
         backbone = {"auto": "latent-cnn" if perceives else "full", "sdxl": "full"}.get(self.backbone, self.backbone)
         recipe = RECIPES.get(backbone, RECIPE)
-        return replace(
+        settled = replace(
             self, backbone=backbone, **{name: value for name, value in recipe.items() if getattr(self, name) is None}
         )
+        if self.steps is None and settled.rows_per_prompt:
+            a_step = settled.prompts_per_batch * settled.rows_per_prompt
+            settled = replace(settled, steps=max(settled.steps, EPOCHS.get(backbone, 0) * labels // a_step))
+        return settled
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""

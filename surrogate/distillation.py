@@ -81,7 +81,7 @@ def train_surrogate(
         BackboneError: see `build_backbone`.
         ResumeError: the checkpoint is unreadable, or of other settings.
     """
-    config = config.settled(perceives=training.perceives_text)
+    config = config.settled(perceives=training.perceives_text, labels=len(training))
     _check(training, config, team)
     table = ConditioningTable(generator, training.prompts)
     surrogate = build_surrogate(generator, training, config)

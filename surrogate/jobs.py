@@ -210,8 +210,8 @@ def run_training(
     """Train on labels that are there, measure, save: the result of `lasro distill --data`; of a team, only where it leads."""
     began = time.time()
     data = read_labels(stores, reward)
-    config = config.settled(perceives=data.perceives_text)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
+    config = config.settled(perceives=data.perceives_text, labels=len(training))
     asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned
     held_out = held_out.rows(asked)
     margin = margin_of(reward, data.scores.std().item())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from reward_zoo.devices import quick
@@ -34,13 +35,14 @@ def surrogate_loss(
     count, device = len(batch), surrogate.device
     times = torch.randint(0, config.max_time, (count,), generator=rng)
     noise = torch.randn(batch.latents.shape, generator=rng)
+    moved = shifted(batch.latents, config.max_shift or 0, rng)
     again, prompts, scores = hindsight.draw(batch, rng) if hindsight else ([], [], [])
     pictures = torch.tensor([*range(count), *again])  # of each prediction
     shares = team.shares(count)
     places = [torch.nonzero(torch.isin(pictures, share))[:, 0] for share in shares]
     share, place = shares[team.rank], places[team.rank]
     more = [prompts[number - count] for number in place[len(share) :].tolist()]
-    seen = (value[share].to(device) for value in (batch.latents, times, noise))
+    seen = (value[share].to(device) for value in (moved, times, noise))
     with quick(device, config.bf16):
         conditioning = table.told(surrogate, batch.groups[share], more)
         latents, *rest = seen
@@ -50,6 +52,16 @@ def surrogate_loss(
     return perception * (team.count * len(share) / count) + _score_losses(
         surrogate, predictions, batch, pictures, scores, config
     )
+
+
+def shifted(latents: torch.Tensor, most: int, rng: torch.Generator) -> torch.Tensor:
+    """Each of B×C×h×w latents moved by up to `most` columns to the left or right; what comes in repeats the border."""
+    if not most:
+        return latents
+    width = latents.shape[-1]
+    places = torch.randint(0, 2 * most + 1, (len(latents),), generator=rng).tolist()
+    padded = F.pad(latents, (most, most, 0, 0), mode="replicate")
+    return torch.stack([row[..., place : place + width] for row, place in zip(padded, places, strict=True)])
 
 
 def _score_losses(

@@ -25,7 +25,7 @@ def signs(settings: SignsSettings) -> None:
         if not all("=" in setting for setting in own):
             raise ConfigError(f"--methods {name}: write NAME:SETTING=VALUE")
     from cli.bench.plots import save_curves
-    from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise
+    from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise, variant
     from finetune.guards import load_guards
 
     reward, budget, out = settings.reward, settings.budget, settings.out
@@ -33,6 +33,9 @@ def signs(settings: SignsSettings) -> None:
         raise ConfigError(f"--budget {budget}: the smallest that is measured is {BUDGETS[0]}")
     guards = list(load_guards(settings.guards, reward))
     bench = SignsBench(reward=reward, guards=guards, folder=out, device=settings.device, rates_from=settings.rates_from)
+    if settings.rates_from and not settings.show:  # one that is not there is better known before hours of work than after
+        for name in names:
+            bench.learning_rate(variant(name)[0])
     bench.untuned()
     for seed in range(0 if settings.show else settings.seeds):
         for name in names:

@@ -15,7 +15,7 @@ from finetune.methods import METHODS
 @pytest.fixture
 def small(monkeypatch):
     sizes = {"BUDGETS": (40, 60), "LARGEST": 80, "EVALUATED": 4, "EVALUATED_TRAINING": 2, "DIVERSITY_PROMPTS": 1}
-    sizes |= {"TUNING_BUDGET": 30, "RATES": (1e-3,), "LASRO_STEPS": 1, "LASRO_KEPT_BACK": 10}
+    sizes |= {"TUNING_BUDGET": 30, "RATES": (1e-3,), "LASRO_STEPS": {}, "LASRO_MOST_STEPS": 1, "LASRO_CALLS_A_STEP": 10}
     for name, value in sizes.items():
         monkeypatch.setattr(signs, name, value)
     monkeypatch.setattr(signs, "LABELS", {"noises": 2, "extra_steps": 0, "steps": 2, "backbone": "latent-cnn"})
@@ -67,6 +67,15 @@ def test_learning_rates_of_another_rewards_benchmark(tmp_path):
     assert bench.learning_rate("gors") == min(signs.RATES)
     with pytest.raises(ConfigError, match=r"first: ddpo at 2.0e-04 was not tried there"):
         bench.learning_rate("ddpo")
+
+
+def test_a_rate_that_is_not_there_is_missed_before_anything_is_run(lasro, tmp_path, monkeypatch):
+    monkeypatch.setattr(signs.SignsBench, "untuned", lambda *_: pytest.fail("something was run"))
+    code, out, err = lasro(
+        "bench", "signs", "--methods", "ddpo", "--rates-from", tmp_path / "first", "--out", tmp_path / "bench"
+    )
+    assert (code, out) == (2, "")
+    assert "ddpo at 2.0e-04 was not tried there" in err
 
 
 @pytest.mark.parametrize("flags", [["--methods", "ddpoo"], ["--methods", "lasro:anchor"], ["--budget", "10"]])
