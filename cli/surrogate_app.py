@@ -144,10 +144,9 @@ class DistillSettings(LabelSettings):
     max_time: Annotated[int, training_flag(help="Training looks through noise of levels below this; 1 is clean only.")] = (
         DistillConfig.max_time
     )
-    max_shift: Annotated[
-        int | None,
-        training_flag(help="Training moves latents by up to so many columns, at random.  [default: by backbone]"),
-    ] = None
+    max_shift: Annotated[int, training_flag(help="Training moves latents by up to so many columns, at random.")] = (
+        DistillConfig.max_shift
+    )
     bf16: Annotated[bool, training_flag("--bf16/--no-bf16", help="Run the network in bfloat16.")] = True
     gradient_checkpointing: Annotated[bool, training_flag("--gradient-checkpointing", help="Less memory, more time.")] = False
     compile: Annotated[bool, training_flag("--compile", help="torch.compile the backbone.")] = False

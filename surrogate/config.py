@@ -19,8 +19,8 @@ POSITIVE = (
     *("prompts_per_batch", "steps", "patience"),
 )
 # What trains each kind of network well, where the user gives nothing else (benchmarks/LOG.md).
-RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0, "max_shift": 0}
-RECIPES = {"latent-cnn": {"steps": 1000, "prompts_per_batch": 24, "rows_per_prompt": 3, "max_shift": 1}}
+RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0}
+RECIPES = {"latent-cnn": {"steps": 1000, "prompts_per_batch": 24, "rows_per_prompt": 3}}
 EPOCHS = {"latent-cnn": 10}  # times through its labels that a network is trained at least: many labels take more steps
 EVALUATIONS = 12  # on the held-out prompts, over the whole training
 Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
@@ -61,7 +61,7 @@ class DistillConfig:
     steps: int | None = None  # None: by the network and the number of labels, see EPOCHS
     patience: int = 4  # evaluations (of twelve) without a better one before training stops
     max_time: int = 200  # noise levels seen in training: uniform on [0, max_time); 1: clean latents only
-    max_shift: int | None = None  # training moves latents by up to so many columns, left or right; None: by the network
+    max_shift: int = 0  # training moves latents by up to so many columns, left or right
     score_time: int = 0  # noise level at which the surrogate is asked
     bf16: bool = True  # run the network in bfloat16
     gradient_checkpointing: bool = False
@@ -116,7 +116,7 @@ class DistillConfig:
                 "must be 0 (all) or at least 2",
             ),
             (not 0 <= self.label_smoothing < 1, "label_smoothing", "is a share, from 0 to below 1"),
-            (self.max_shift is not None and self.max_shift < 0, "max_shift", "must be at least 0 (latents stay in place)"),
+            (self.max_shift < 0, "max_shift", "must be at least 0 (latents stay in place)"),
             (not 0 <= self.hindsight <= 1, "hindsight", "is a share, from 0 (off) to 1"),
             (not times, "score_time max_time", "need 0 <= score < max <= 1000"),
         )

@@ -35,7 +35,7 @@ def surrogate_loss(
     count, device = len(batch), surrogate.device
     times = torch.randint(0, config.max_time, (count,), generator=rng)
     noise = torch.randn(batch.latents.shape, generator=rng)
-    moved = shifted(batch.latents, config.max_shift or 0, rng)
+    moved = shifted(batch.latents, config.max_shift, rng)
     again, prompts, scores = hindsight.draw(batch, rng) if hindsight else ([], [], [])
     pictures = torch.tensor([*range(count), *again])  # of each prediction
     shares = team.shares(count)

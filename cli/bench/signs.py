@@ -48,10 +48,9 @@ TRAINING = {"validation_samples": 96}  # settings of all runs; these calls count
 RECONSTRUCTED = {"ocr": 0.971}  # the same prompts' real signs through the autoencoder: python -m recipes.tiny_signs.gates
 TUNING_SEED, TUNING_BUDGET = 100, 4_000  # of every method: the same three learning rates are tried
 RATES = (2e-4, 6e-4, 1.8e-3)
-LASRO_STEPS = {4_000: 100}  # of the generator, by budget
-LASRO_MOST_STEPS = 150  # for all other budgets
-LASRO_CALLS_A_STEP = 14  # kept back for adaptation and validation, rounded up; the others are labels
-LABELS = {"noises": 3, "extra_steps": 8, "backbone": "latent-cnn"}
+LASRO_STEPS = 100  # of the generator
+LASRO_KEPT_BACK = 1_400  # calls for adaptation and validation; the others are labels
+LABELS = {"noises": 3, "extra_steps": 8, "backbone": "latent-cnn", "steps": 1000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +140,9 @@ class SignsBench:
         spent = {"calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
         return {**found, **spent, "machine": machine(pick_device(self.device))}
 
-    def _trainer(self, method: str, seed: int, rate: float, *, steps: int = 100_000, **critic: Any) -> Trainer:  # noqa: ANN401
+    def _trainer(self, method: str, seed: int, rate: float, **critic: Any) -> Trainer:  # noqa: ANN401
         name, options = variant(method)
+        steps = LASRO_STEPS if critic else 100_000
         config = FinetuneConfig(method=name, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
         return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), **critic)
@@ -172,8 +172,7 @@ class SignsBench:
         work = self.folder / "work" / f"lasro-{seed}-{budget}"
         work.mkdir(parents=True, exist_ok=True)
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
-        steps = LASRO_STEPS.get(budget, LASRO_MOST_STEPS)
-        config = DistillConfig(samples=budget - LASRO_CALLS_A_STEP * steps, seed=seed, **LABELS)
+        config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
         store, earlier = self._labels(generator, reward, config)
         summary = work / "summary.json"  # written last
         if summary.exists():
@@ -181,9 +180,9 @@ class SignsBench:
         else:
             run_training(RunFolder(work), generator, reward, self.reward, [store], config)
         critic = critic_of(load_surrogate(work / "surrogate"), reward, seed)
-        trainer = self._trainer(method, seed, rate, steps=steps, critic=critic)
+        trainer = self._trainer(method, seed, rate, critic=critic)
         with progress(f"{method}, seed {seed}, {budget} calls") as bar:
-            trainer.report = lambda record: bar(record["step"], steps, f"best {trainer.best_reward:.3f}")
+            trainer.report = lambda record: bar(record["step"], LASRO_STEPS, f"best {trainer.best_reward:.3f}")
             trainer.run(max_reward_calls=budget - len(store))
         return trainer, len(store), earlier
 

@@ -15,7 +15,7 @@ from finetune.methods import METHODS
 @pytest.fixture
 def small(monkeypatch):
     sizes = {"BUDGETS": (40, 60), "LARGEST": 80, "EVALUATED": 4, "EVALUATED_TRAINING": 2, "DIVERSITY_PROMPTS": 1}
-    sizes |= {"TUNING_BUDGET": 30, "RATES": (1e-3,), "LASRO_STEPS": {}, "LASRO_MOST_STEPS": 1, "LASRO_CALLS_A_STEP": 10}
+    sizes |= {"TUNING_BUDGET": 30, "RATES": (1e-3,), "LASRO_STEPS": 1, "LASRO_KEPT_BACK": 10}
     for name, value in sizes.items():
         monkeypatch.setattr(signs, name, value)
     monkeypatch.setattr(signs, "LABELS", {"noises": 2, "extra_steps": 0, "steps": 2, "backbone": "latent-cnn"})

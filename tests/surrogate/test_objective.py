@@ -25,8 +25,6 @@ def test_latents_stay_in_place_where_nothing_moves_them():
     assert torch.equal(torch.randn(2, generator=rng), torch.randn(2, generator=stream(0, "shift")))  # nothing was drawn
 
 
-def test_the_reader_moves_them_and_the_unet_does_not():
-    assert DistillConfig().settled(perceives=True).max_shift == 1
-    assert DistillConfig().settled(perceives=False).max_shift == 0
+def test_a_negative_shift_is_a_mistake():
     with pytest.raises(SpecError, match="--max-shift -1: must be at least 0"):
         DistillConfig(max_shift=-1)
