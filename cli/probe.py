@@ -102,7 +102,7 @@ def probe_training(
 def probe_tuning(plan: Plan, job: TuningJob, *, done: int = 0) -> None:
     """Tune for a few steps as the run would, and scale to those that are not `done`."""
     config, settings = job.config, job.method[1]
-    steps = min(config.steps, getattr(settings, "adapt_every", 2))
+    steps = min(config.steps, getattr(settings, "adapt_every", 2) or 2)
     small = replace(config, steps=steps, validation_samples=EVALUATED, evaluate_every=steps, ema_decay=config.ema_decay)
     trainer = Trainer(
         job.generator,

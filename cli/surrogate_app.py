@@ -23,6 +23,7 @@ from cli.options import (
     reward_names,
 )
 from cli.settings import command
+from finetune.config import Rounds
 from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
 
 surrogate_app = typer.Typer(rich_markup_mode=None)
@@ -89,6 +90,17 @@ class DistillSettings(LabelSettings):
     held_out: Annotated[float, labels_flag(help="Share of the prompts that measure and are never trained on.")] = (
         DistillConfig.held_out
     )
+    rounds: Annotated[
+        int,
+        labels_flag(help="Parts of the labels; each after the first is of the generator as tuned on the parts before."),
+    ] = Rounds.rounds
+    drift_steps: Annotated[int, labels_flag(help="With --rounds: steps of that tuning, which asks no reward.")] = (
+        Rounds.drift_steps
+    )
+    drift_learning_rate: Annotated[
+        float | None,
+        labels_flag(help="With --rounds: its learning rate.  [default: as lasro finetune]"),
+    ] = None
     hindsight: Annotated[
         float,
         labels_flag(help="Share of pictures also shown under another prompt, if the reward perceives; 0 is off."),

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from finetune.lora import load_lora
     from finetune.order import finetune
     from finetune.prompts import load_prompts
+    from finetune.rounds import in_rounds
 
-__all__ = ["FinetuneConfig", "Preset", "SDXLGenerator", "finetune", "load_generator", "load_lora", "load_prompts"]
+__all__ = ["FinetuneConfig", "Preset", "SDXLGenerator", "finetune", "in_rounds", "load_generator", "load_lora", "load_prompts"]
 _HOMES = {
     "FinetuneConfig": "config",
     "Preset": "generators.preset",
     "SDXLGenerator": "generators.pipeline",
     "finetune": "order",
+    "in_rounds": "rounds",
     "load_generator": "generators.pipeline",
     "load_lora": "lora",
     "load_prompts": "prompts",

@@ -52,6 +52,22 @@ class FinetuneConfig:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """How labels are split, and how far the generator moves between two parts.
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    rounds: int = 1  # equal parts of the labels; 1: all of the generator as it is
+    drift_steps: int = 40  # of tuning between two parts; no reward call
+    drift_learning_rate: float | None = None  # None: that of `lasro finetune`
+
+    def __post_init__(self) -> None:
+        above_zero(self, ("rounds", "drift_steps", "drift_learning_rate"))
+
+
 def above_zero(settings: object, names: Iterable[str]) -> None:
     """See that numbers, where they are given, are positive.
 
@@ -77,4 +93,4 @@ def one_of(settings: object, name: str, choices: Iterable[str | None]) -> None:
 def named(settings: object, name: str) -> str:
     """A setting with its value, as a person gives it: flags are for all methods, `--set` for one's own."""
     value = getattr(settings, name)
-    return f"--{name.replace('_', '-')} {value}" if isinstance(settings, FinetuneConfig) else f"--set {name}={value}"
+    return f"--{name.replace('_', '-')} {value}" if isinstance(settings, FinetuneConfig | Rounds) else f"--set {name}={value}"

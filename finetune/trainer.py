@@ -114,7 +114,7 @@ class Trainer:
             self._report(self._evaluate())
         while self.step < self.config.steps and not self.stopped and not (most and self.reward_calls >= most):
             self.step += 1
-            record = self._train_once()
+            record = self.train_once()
             evaluates = self.step % self.config.evaluate_every == 0 or self.step == self.config.steps
             if evaluates:
                 record |= self._evaluate()
@@ -129,8 +129,8 @@ class Trainer:
         calls = {"reward_calls": self.meter.calls, "validation_calls": self.validation_meter.calls}
         self.report({"step": self.step, "steps": self.config.steps, **calls, **record})
 
-    def _train_once(self) -> dict[str, Any]:
-        """One step of the method: its losses, each followed by a step of the weights or gathered for one."""
+    def train_once(self) -> dict[str, Any]:
+        """Step number `step` of the method: its losses, each followed by a step of the weights or gathered for one."""
         norms, gather = [], self.config.gradient_accumulation_steps
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * (falling(self.step / self.config.steps) if self.falls_off else 1.0)

@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -21,7 +22,7 @@ from reward_zoo.loading import Given, absolute_spec, spec_of
 from reward_zoo.options import settings_of
 from reward_zoo.terminal import progress
 from surrogate.config import DistillConfig
-from surrogate.distillation import train_surrogate
+from surrogate.distillation import Distilled, train_surrogate
 from surrogate.fidelity import noise_ceiling
 from surrogate.folder import SavedSurrogate, check_labels, load_surrogate, save_surrogate
 from surrogate.hindsight import hindsight_of
@@ -32,6 +33,8 @@ from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 from surrogate.team import ALONE, Team
 from surrogate.types import Generator
+
+DISTILL = "distill"  # what the training of a run's surrogate is called in its metrics and checkpoints
 
 
 def label_jobs(prompts: Sequence[str], config: DistillConfig, pictured: Sequence[str] = ()) -> list[tuple[str, int]]:
@@ -62,6 +65,15 @@ def read_labels(stores: Sequence[LabelledStore], reward: reward_zoo.Reward) -> L
     return read_stores(stores, part_names=part_names(reward), reads_text=reward.card.perceives == READ_TEXT)
 
 
+class Job(Protocol):
+    """What labels and trains: `run_distill` with settings of its own."""
+
+    settings: Any  # what config.yaml says of it, by name
+
+    def __call__(self, *given: Any) -> dict[str, Any]:  # noqa: ANN401 - as run_distill
+        """The result of `lasro distill`."""
+
+
 def distill(
     reward: Given,
     generator: Generator,
@@ -70,6 +82,7 @@ def distill(
     out: str | Path,
     data: Sequence[str | Path] = (),
     images: str | Path | None = None,
+    job: Job | None = None,
     overwrite: bool = False,
     resume: bool = False,
     **settings: Any,  # noqa: ANN401 - as DistillConfig's fields
@@ -84,6 +97,8 @@ def distill(
         out: run folder; afterwards `out/surrogate` holds the surrogate.
         data: train on the labels of these stores, or runs of `lasro label`, and make no new ones.
         images: a folder or table of captioned real pictures to learn from too.
+        job: what labels and trains: `finetune.in_rounds(2)` has later labels made where tuning will take the generator.
+            None: `run_distill`.
         overwrite: delete what stands at `out` first.
         resume: go on with the run at `out`.
         settings: fields of `DistillConfig`: samples, noises, backbone, steps, …
@@ -97,8 +112,8 @@ def distill(
     """
     if bool(data) == bool(prompts):
         raise SpecError("distill: give prompts, or data of stores that have labels")
-    if data and images:
-        raise SpecError("distill: images go with prompts; stores hold their pictures")
+    if data and (images or job):
+        raise SpecError(f"distill: {'images' if images else 'job'} goes with prompts; stores hold their pictures and labels")
     out, spec, scorer = Path(out), spec_of(reward), reward_zoo.load(reward)
     own = {"extra_steps": generator.extra_steps, "generator_steps": generator.num_steps}
     config = settings_of(DistillConfig, own | settings)
@@ -110,11 +125,12 @@ def distill(
     scorer = briefed(scorer, facts, [*prompts, *(prompt for _, prompt in pictures)])
     with open_run(out, overwrite=overwrite, resume=resume) as run:
         told = {name: value for name, value in config.as_dict().items() if name != "generator_steps"}
+        told |= vars(job.settings) if job else {}
         run.save_config({"reward": [spec], "generator": generator.name, "data": [*map(str, data)], **told}, generator.device)
         if stores:
             run_training(run, generator, scorer, spec, stores, config)
         else:
-            run_distill(run, generator, scorer, spec, prompts, config, pictures)
+            (job or run_distill)(run, generator, scorer, spec, prompts, config, pictures)
     return load_surrogate(out / "surrogate")
 
 
@@ -198,6 +214,62 @@ def run_distill(
     return result
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A surrogate trained on stores, with what it was measured on and how it was trained."""
+
+    distilled: Distilled
+    held_out: LabelledLatents
+    config: DistillConfig
+    margin: float
+    labels: int
+    prompts: int
+
+
+def fit(
+    run: RunFolder,
+    generator: Generator,
+    reward: reward_zoo.Reward,
+    stores: Sequence[LabelledStore],
+    config: DistillConfig,
+    team: Team = ALONE,
+    *,
+    phase: str = DISTILL,
+) -> Fitted:
+    """Train on labels that are there; what was cut off goes on from the run's checkpoint of that phase."""
+    data = read_labels(stores, reward)
+    training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
+    config = config.settled(perceives=data.perceives_text, labels=len(training))
+    asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned
+    held_out = held_out.rows(asked)
+    margin = margin_of(reward, data.scores.std().item())
+    with progress("distil") if team.leads else nullcontext() as bar:
+
+        def report(record: dict[str, Any]) -> None:
+            run.log({"phase": phase, **record})
+            text = f"accuracy {record['accuracy']:.3f}" if "accuracy" in record else ""
+            bar(record["step"], record["steps"], text)
+            run.heed(DISTILL, record["step"], record["steps"], pausable=team.count == 1)  # others would wait in vain
+
+        distilled = train_surrogate(
+            generator,
+            training,
+            held_out,
+            config,
+            margin=margin,
+            hindsight=hindsight_of(reward, config.hindsight),
+            report=report,
+            checkpoint=checkpoint_of(run, phase),
+            team=team,
+        )
+    return Fitted(distilled, held_out, config, margin, len(data), len(data.prompts))
+
+
+def checkpoint_of(run: RunFolder, phase: str) -> Path:
+    """Where a training that was cut off goes on from."""
+    return run.path / "checkpoints" / f"{phase}.pt"
+
+
 def run_training(
     run: RunFolder,
     generator: Generator,
@@ -209,37 +281,10 @@ def run_training(
 ) -> dict[str, Any]:
     """Train on labels that are there, measure, save: the result of `lasro distill --data`; of a team, only where it leads."""
     began = time.time()
-    data = read_labels(stores, reward)
-    training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
-    config = config.settled(perceives=data.perceives_text, labels=len(training))
-    asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned
-    held_out = held_out.rows(asked)
-    margin = margin_of(reward, data.scores.std().item())
-    with progress("distil") if team.leads else nullcontext() as bar:
-
-        def report(record: dict[str, Any]) -> None:
-            run.log({"phase": "distill", **record})
-            text = f"accuracy {record['accuracy']:.3f}" if "accuracy" in record else ""
-            bar(record["step"], record["steps"], text)
-            run.heed("distill", record["step"], record["steps"], pausable=team.count == 1)  # others would wait in vain
-
-        hindsight = hindsight_of(reward, config.hindsight)
-        checkpoint = run.path / "checkpoints" / "distill.pt"
-        distilled = train_surrogate(
-            generator,
-            training,
-            held_out,
-            config,
-            margin=margin,
-            hindsight=hindsight,
-            report=report,
-            checkpoint=checkpoint,
-            team=team,
-        )
+    fitted = fit(run, generator, reward, stores, config, team)
     if not team.leads:
         return {}
-    fidelity = distilled.held_out
-    referee = RewardMeter(reward)
+    fidelity, held_out, margin, referee = fitted.distilled.held_out, fitted.held_out, fitted.margin, RewardMeter(reward)
     fidelity["pairwise"]["ceiling"] = noise_ceiling(
         generator,
         referee,
@@ -249,7 +294,7 @@ def run_training(
         held_out.groups.numpy(),
         margin,
     )
-    fidelity |= {"labels": len(data), "held_out": len(held_out), "prompts": len(data.prompts), "step": distilled.step}
+    fidelity |= {"labels": fitted.labels, "held_out": len(held_out), "prompts": fitted.prompts, "step": fitted.distilled.step}
     folder = run.path / "surrogate"
     labels = [os.path.relpath(store.folder, folder) for store in stores]
     facts = {"reward": absolute_spec(spec), "generator": generator.name, "margin": margin, "labels": labels}
@@ -257,17 +302,17 @@ def run_training(
         "generators": list(dict.fromkeys(store.meta["generator"] for store in stores)),
         "teacher_license": reward.card.license,
     }
-    save_surrogate(distilled.surrogate, folder, fidelity=fidelity, distill=config.as_dict(), **facts)
+    save_surrogate(fitted.distilled.surrogate, folder, fidelity=fidelity, distill=fitted.config.as_dict(), **facts)
     result = {
         "reward": spec,
         "surrogate": str(folder),
         "reward_calls": 0,
         "measuring_calls": referee.calls,
         **fidelity,
-        "backbone": config.backbone,
+        "backbone": fitted.config.backbone,
         "minutes": (time.time() - began) / 60,
         "run": str(run.path),
     }
     run.save_summary(result)
-    checkpoint.unlink(missing_ok=True)  # as large as the surrogate three times over
+    checkpoint_of(run, DISTILL).unlink(missing_ok=True)  # as large as the surrogate three times over
     return result

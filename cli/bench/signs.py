@@ -1,7 +1,7 @@
 """Every method on the embedded generator, at equal calls of one reward.
 
 All calls count: labels, samples, adaptation, validation. A rival trains once to the largest budget and is looked at where it
-has spent each smaller one; LaSRO, whose labels come first, is run anew for each budget, on the first labels of one store.
+has spent each smaller one; LaSRO, whose labels come first, is run anew for each budget.
 What is compared is the checkpoint with the best validation reward so far, on prompts whose words were never trained on, and,
 to see what generalises, on training prompts.
 """
@@ -25,6 +25,7 @@ from finetune.errors import ConfigError
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.jobs import critic_of
+from finetune.method import Critic
 from finetune.methods import load_method
 from finetune.prompts import load_prompts
 from finetune.trainer import Trainer
@@ -32,11 +33,10 @@ from reward_zoo.devices import pick_device
 from reward_zoo.terminal import note, progress
 from surrogate.config import DistillConfig
 from surrogate.folder import load_surrogate
-from surrogate.jobs import run_label, run_training
+from surrogate.jobs import run_distill
 from surrogate.runs.environment import machine
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
-from surrogate.store import LabelledStore
 
 GENERATOR = "tiny-signs"
 BUDGETS = (4_000, 8_000, 16_000)
@@ -140,12 +140,12 @@ class SignsBench:
         spent = {"calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
         return {**found, **spent, "machine": machine(pick_device(self.device))}
 
-    def _trainer(self, method: str, seed: int, rate: float, **critic: Any) -> Trainer:  # noqa: ANN401
+    def _trainer(self, method: str, seed: int, rate: float, critic: Critic | None = None) -> Trainer:
         name, options = variant(method)
         steps = LASRO_STEPS if critic else 100_000
         config = FinetuneConfig(method=name, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
-        return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), **critic)
+        return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), critic=critic)
 
     def _rival(self, method: str, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
         trainer, spent = self._trainer(method, seed, rate), 0.0
@@ -169,36 +169,22 @@ class SignsBench:
 
     def _climb(self, method: str, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
         """Label, distil, tune within a budget: the trainer, the calls of labels, and the minutes of what was there already."""
-        work = self.folder / "work" / f"lasro-{seed}-{budget}"
-        work.mkdir(parents=True, exist_ok=True)
+        run = RunFolder(self.folder / "work" / f"lasro-{seed}-{budget}")
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
-        config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
-        store, earlier = self._labels(generator, reward, config)
-        summary = work / "summary.json"  # written last
+        summary, earlier = run.path / "summary.json", 0.0  # written last
         if summary.exists():
-            earlier += json.loads(summary.read_text())["minutes"]
+            earlier = json.loads(summary.read_text())["minutes"]
         else:
-            run_training(RunFolder(work), generator, reward, self.reward, [store], config)
-        critic = critic_of(load_surrogate(work / "surrogate"), reward, seed)
+            run.path.mkdir(parents=True, exist_ok=True)
+            config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
+            run_distill(run, generator, reward, self.reward, load_prompts("signs-train"), config)
+        labels = json.loads(summary.read_text())["labels"]
+        critic = critic_of(load_surrogate(run.path / "surrogate"), reward, seed)
         trainer = self._trainer(method, seed, rate, critic=critic)
         with progress(f"{method}, seed {seed}, {budget} calls") as bar:
             trainer.report = lambda record: bar(record["step"], LASRO_STEPS, f"best {trainer.best_reward:.3f}")
-            trainer.run(max_reward_calls=budget - len(store))
-        return trainer, len(store), earlier
-
-    def _labels(
-        self, generator: SDXLGenerator, reward: reward_zoo.Reward, config: DistillConfig
-    ) -> tuple[LabelledStore, float]:
-        """The first labels of the seed's store, which grows from budget to budget, and the minutes that earlier ones took."""
-        folder = self.folder / "work" / f"labels-{config.seed}"
-        took = Rows(folder.with_suffix(".jsonl"))
-        if any(row["labels"] > config.samples for row in took):  # a larger budget was there first
-            folder = self.folder / "work" / f"labels-{config.seed}-{config.samples}"
-            took = Rows(folder.with_suffix(".jsonl"))
-        earlier, began = sum(row["minutes"] for row in took), time.time()
-        store, _ = run_label(folder, generator, reward, self.reward, load_prompts("signs-train"), config)
-        took.add({"labels": len(store), "minutes": (time.time() - began) / 60})
-        return store, earlier
+            trainer.run(max_reward_calls=budget - labels)
+        return trainer, labels, earlier
 
     def _judge(self, generator: SDXLGenerator) -> dict[str, Any]:
         """The generator as it is now, on held-out and on training prompts; none of these calls counts."""

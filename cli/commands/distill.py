@@ -7,12 +7,13 @@ import re
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.commands.plan import plan_labels
 from cli.output import print_json
 from cli.report.page import write_report
 from cli.settings import as_config, chosen
+from finetune.config import Rounds
 from reward_zoo.briefing import Facts, briefed, facts_of, save_facts
 from reward_zoo.errors import SpecError, did_you_mean
 from reward_zoo.items import captioned
@@ -23,6 +24,8 @@ from surrogate.errors import EngineError
 from surrogate.runs.folder import Bystander, check_out, open_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import reward_zoo
     from cli.options import RunSettings
     from cli.surrogate_app import DistillSettings, LabelAloneSettings, LabelSettings
@@ -132,12 +135,13 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     if data and (settings.prompts or settings.images):
         flag = "prompts" if settings.prompts else "images"
         raise SpecError(f"--{flag} and --data exclude each other: stores hold their {flag}; lasro label takes --{flag}")
-    writing = _writing(settings)
+    rounds, writing = _rounds(settings, data), _writing(settings)
     if _leads() and (out is not None or reward is not None):  # else the store names the reward
         out = out or _default_out(reward)
         check_out(out, **writing)
 
     from finetune.generators.pipeline import load_generator
+    from finetune.rounds import distill_in_rounds
     from reward_zoo.workers import in_workers
     from surrogate.folder import check_labels
     from surrogate.jobs import open_store, run_distill, run_training
@@ -161,7 +165,7 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
 
     if settings.dry_run:
         known = (reward, generator, config, texts, [prompt for _, prompt in pictures])
-        plan_labels(settings, out, *known, load, stores=stores, trains=True)
+        plan_labels(settings, out, *known, load, stores=stores, trains=True, rounds=rounds.rounds)
         return
     scorer, loaded = load()
     for store in stores:
@@ -170,24 +174,35 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     with open_run(out, **writing) if team.leads else nullcontext(Bystander(out)) as run:
         found = {"reward": settings.reward or [reward], "generator": generator, "extra_steps": config.extra_steps}
         run.save_config(as_config(settings, **found), loaded.device)
+        if not stores and team.leads:
+            save_facts(run.path / "labels" / PROMPT_TABLE, facts)
+        work = (run, loaded, scorer, reward)
         if stores:
-            result = run_training(run, loaded, scorer, reward, stores, config, team)
+            result = run_training(*work, stores, config, team)
+        elif rounds.rounds > 1:
+            result = distill_in_rounds(*work, texts, config, pictures, rounds=rounds)
         else:
-            if team.leads:
-                save_facts(run.path / "labels" / PROMPT_TABLE, facts)
-            result = run_distill(run, loaded, scorer, reward, texts, config, pictures, team)
-    if not team.leads:
-        return
-    result["report"] = str(write_report([out]))
-    if settings.json:
-        print_json(result)
-        return
+            result = run_distill(*work, texts, config, pictures, team)
+    if team.leads:
+        result["report"] = str(write_report([out]))
+        print_json(result) if settings.json else _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
     pairwise = result["pairwise"]
     note(
         f"held-out pairwise accuracy {pairwise['accuracy']:.3f} (noise ceiling {pairwise['ceiling']:.3f}), "
         f"Spearman {result['spearman']:.3f}, {result['reward_calls']} reward calls, {result['minutes']:.1f} minutes"
     )
     note(f"report: {result['report']}; next: lasro finetune --surrogate {result['surrogate']}")
+
+
+def _rounds(settings: DistillSettings, data: Sequence[Path]) -> Rounds:
+    rounds = chosen(Rounds, settings)
+    if rounds.rounds > 1 and (data or int(os.environ.get("WORLD_SIZE", "1")) > 1):
+        why = "stores are labelled already" if data else "one process labels them, and several were launched"
+        raise SpecError(f"--rounds {rounds.rounds}: {why}; leave it out")
+    return rounds
 
 
 def _writing(settings: RunSettings) -> dict[str, bool]:

@@ -35,8 +35,9 @@ def plan_labels(
     *,
     stores: Sequence[LabelledStore] = (),
     trains: bool = False,
+    rounds: int = 1,
 ) -> None:
-    """Print the plan of a labelling and, if `trains`, of the training on its labels or on those of `stores`."""
+    """Print the plan of a labelling and, if `trains`, of the training on its labels (in `rounds`) or on those of `stores`."""
     from finetune.generators.preset import find_preset
     from surrogate.jobs import label_jobs
 
@@ -53,6 +54,9 @@ def plan_labels(
         plan.sources["calls"] = f"{there:,} of {rows:,} labels are there"
         if "labels" in plan.seconds:
             plan.seconds["labels"] *= (rows - there) / rows
+    if rounds > 1 and "training" in plan.seconds:
+        plan.seconds["training"] *= rounds  # at most: the earlier ones have fewer labels
+        plan.sources["time"] += "; tuning between the rounds comes on top"
     show(plan, as_json=settings.json)
 
 

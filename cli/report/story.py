@@ -59,7 +59,13 @@ def headline(run: Run) -> str:
 def progress(run: Run) -> str:
     """How far a run is, in words."""
     state = run.state
-    doing = {"label": "labelling", "distill": "distilling", "tune": "tuning", "compare": "comparing before and after"}
+    doing = {
+        "label": "labelling",
+        "distill": "distilling",
+        "drift": "moving the generator",
+        "tune": "tuning",
+        "compare": "comparing before and after",
+    }
     phase = doing.get(state.get("phase", ""), "starting")
     if state.get("total", 0) > 1:
         unit = "samples" if state["phase"] == "label" else "steps"

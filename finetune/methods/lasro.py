@@ -48,22 +48,23 @@ class Settings:
     variety_pairs: int = 4  # prompts of a step that are painted twice for it
     lcm_weight: float = 0.0  # c: of the LCM loss on real pictures (the paper's: 500); 0: not asked
     off_policy: bool = True  # off: one start noise a prompt, the fresh noise alone varies
-    adapt_every: int = 4  # generator steps between adaptations of the surrogate
+    adapt_every: int = 4  # generator steps between adaptations of the surrogate; 0: never, and no reward call
     adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
     adapt_steps: int = 4  # surrogate steps an adaptation
     adapt_learning_rate: float | None = None  # None: a quarter of what suits the surrogate's network, and 1e-4 at most
     replay_size: int = 4096  # fresh labels kept
 
     def __post_init__(self) -> None:
-        above_zero(self, ("anchor_band", "adapt_every", "adapt_prompts", "replay_size", "adapt_learning_rate", "variety_pairs"))
+        above_zero(self, ("anchor_band", "adapt_prompts", "replay_size", "adapt_learning_rate", "variety_pairs"))
         if self.lcm_weight < 0:
             raise ConfigError(f"{named(self, 'lcm_weight')}: must not be negative; 0 leaves the LCM loss out")
         if self.variety_weight < 0:
             raise ConfigError(f"{named(self, 'variety_weight')}: must not be negative; 0 lets pictures of a prompt come alike")
         if not 0 < self.variety_share <= 1:
             raise ConfigError(f"{named(self, 'variety_share')}: must be above 0 and at most 1, as a share of the difference")
-        if self.adapt_steps < 0:
-            raise ConfigError(f"{named(self, 'adapt_steps')}: must not be negative; 0 freezes the surrogate")
+        if self.adapt_steps < 0 or self.adapt_every < 0:
+            name = "adapt_steps" if self.adapt_steps < 0 else "adapt_every"
+            raise ConfigError(f"{named(self, name)}: must not be negative; 0 freezes the surrogate")
         if self.anchor_band_max < self.anchor_band:
             raise ConfigError(f"{named(self, 'anchor_band_max')}: is below {named(self, 'anchor_band')}")
         if self.z1_weight < 0 or self.z2_weight < 0 or self.z1_weight + self.z2_weight == 0:
@@ -97,7 +98,7 @@ class Method(Base):
         for _ in range(config.gradient_accumulation_steps):
             yield self._loss(rng)
             self.trust.update(self.metrics["distance"])
-        if step % settings.adapt_every == 0:
+        if settings.adapt_every and step % settings.adapt_every == 0:
             self.metrics |= self.adapter.step(step)
             self.trust.widen(self.adapter.accuracy, trusted=settings.trust_accuracy)
 

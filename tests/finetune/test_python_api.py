@@ -65,6 +65,18 @@ def test_its_config_is_one_for_the_command(distilled, lasro, tmp_path):
     assert "latent-cnn" in str(shown)
 
 
+def test_labels_in_rounds(tiny_sdxl, tmp_path):
+    own = finetune.load_generator(str(tiny_sdxl), "cpu")
+    found = surrogate.distill("brightness", own, PROMPTS, out=tmp_path / "r", job=finetune.in_rounds(2, drift_steps=1), **SMALL)
+    assert found.fidelity["labels"] == 24
+    config = yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())
+    assert (config["rounds"], config["drift_steps"]) == (2, 1)
+    with pytest.raises(SpecError, match="job goes with prompts"):
+        surrogate.distill("brightness", own, data=[tmp_path / "r"], out=tmp_path / "s", job=finetune.in_rounds(2))
+    with pytest.raises(SpecError, match="drift_step"):
+        finetune.in_rounds(2, drift_step=1)
+
+
 def test_labels_that_are_there_are_trained_on(distilled, generator, tmp_path):
     again = surrogate.distill("brightness", generator, data=[distilled.folder.parent], out=tmp_path / "again", steps=2)
     assert again.fidelity["labels"] == distilled.fidelity["labels"]

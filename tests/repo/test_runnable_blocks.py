@@ -26,7 +26,7 @@ FAST = ("README.md", "docs/how-to/own-reward.md", "docs/rewards.md", "docs/galle
 SIZES = {  # a flag given twice counts as it was given last
     "quickstart": "--samples 64 --steps 2 --eval-samples 8",
     "label": "--samples 24",
-    "distill": "--samples 24 --steps 2",
+    "distill": "--samples 24 --steps 2 --drift-steps 1",
     "finetune": "--steps 2 --batch-size 4 --eval-samples 4 --validation-samples 4",
     "evaluate": "--max-prompts 4 --noises 2 --gradient-samples 4",
 }
