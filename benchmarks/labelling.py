@@ -33,8 +33,8 @@ from reward_zoo.devices import cpu_threads
 from reward_zoo.terminal import note
 from reward_zoo.workers import in_workers, reward_workers
 from surrogate.config import DistillConfig
-from surrogate.jobs import label_jobs
 from surrogate.labelling import Batch, Painted, RewardMeter, batches_to_do, judge, label
+from surrogate.labels import label_jobs
 from surrogate.pipeline import AHEAD
 from surrogate.store import LabelledStore
 

@@ -35,8 +35,8 @@ from surrogate.distillation import train_surrogate
 from surrogate.evaluation import Rollouts, gradient_gain, order, roll_out
 from surrogate.fidelity import noise_ceiling
 from surrogate.hindsight import hindsight_of
-from surrogate.jobs import run_label
 from surrogate.labelling import RewardMeter
+from surrogate.labels import run_label
 from surrogate.model import Surrogate
 from surrogate.runs.environment import machine
 from surrogate.sampling import LabelledLatents, read_stores, split_by_prompt

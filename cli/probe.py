@@ -18,12 +18,14 @@ from cli.plan import Plan
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.trainer import Trainer
+from surrogate.building import settled_for
 from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.hindsight import hindsight_of
-from surrogate.jobs import label_jobs, margin_of, read_labels
+from surrogate.jobs import margin_of
 from surrogate.labelling import RewardMeter, batches_to_do, label
+from surrogate.labels import label_jobs, read_labels
 from surrogate.sampling import split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
@@ -74,7 +76,8 @@ def probe_training(
 ) -> None:
     """Train a few steps on what is labelled, and scale; `rows` is how many labels the run has."""
     data = read_labels(stores, reward)
-    config = config.settled(perceives=data.perceives_text, labels=int(rows * (1 - config.held_out)))
+    labels = int(rows * (1 - config.held_out))
+    config = settled_for(generator, config, perceives=data.perceives_text, labels=labels)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     times: list[float] = []
     distilled = train_surrogate(

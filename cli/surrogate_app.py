@@ -54,6 +54,10 @@ class LabelSettings(RunSettings):
 class LabelAloneSettings(LabelSettings):
     """What `lasro label` is told."""
 
+    adapter: Annotated[
+        Path | None,
+        labels_flag(help="Adapter folder that lasro finetune wrote: label pictures of the tuned generator."),
+    ] = None
     engine: Annotated[
         str,
         labels_flag(help="local; accelerate: the processes of accelerate launch share the work; ray: those of a Ray cluster."),
@@ -160,7 +164,9 @@ class DistillSettings(LabelSettings):
         DistillConfig.max_shift
     )
     bf16: Annotated[bool, training_flag("--bf16/--no-bf16", help="Run the network in bfloat16.")] = True
-    gradient_checkpointing: Annotated[bool, training_flag("--gradient-checkpointing", help="Less memory, more time.")] = False
+    gradient_checkpointing: Annotated[
+        bool, training_flag("--gradient-checkpointing", help="Less memory, more time; a large UNet always.")
+    ] = False
     compile: Annotated[bool, training_flag("--compile", help="torch.compile the backbone.")] = False
     shard: Annotated[
         bool,

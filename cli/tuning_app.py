@@ -57,8 +57,12 @@ class FinetuneSettings(RunSettings):
         str, generator_flag(help="Of the frozen weights: float32, bfloat16, or float16 (not for training).")
     ] = "float32"
     gradient_checkpointing: Annotated[
-        bool, generator_flag("--gradient-checkpointing", help="Compute activations of UNets twice: less memory, more time.")
-    ] = False
+        bool | None,
+        generator_flag(
+            "--gradient-checkpointing/--no-gradient-checkpointing",
+            help="Compute activations of UNets twice: less memory, more time.  [default: where they are as large as SDXL's]",
+        ),
+    ] = None
     text_cache: Annotated[
         Path | None,
         generator_flag(help="Folder that remembers encoded prompts; text encoders are loaded for new ones alone."),

@@ -85,7 +85,7 @@ class Adapter:
         if accuracy == accuracy:  # not NaN: there were comparable pairs
             self.accuracy = accuracy if self.accuracy != self.accuracy else 0.9 * self.accuracy + 0.1 * accuracy
         self.replay.add(fresh)
-        losses = [self._train_once(rng) for _ in range(settings.adapt_steps)]
+        losses = [self._train_once(rng, derive_seed(seed, "adapt dropout", step, n)) for n in range(settings.adapt_steps)]
         return {
             "fresh_accuracy": self.accuracy,
             "fresh_reward": scores.nanmean().item(),
@@ -93,7 +93,8 @@ class Adapter:
             "surrogate_loss": sum(losses) / max(1, len(losses)),
         }
 
-    def _train_once(self, rng: torch.Generator) -> float:
+    def _train_once(self, rng: torch.Generator, seed: int) -> float:
+        torch.manual_seed(seed)  # dropout's
         self.surrogate.train().unfreeze()
         half = max(1, self.distilled.prompts_per_batch // 2)
         batches = [self.replay.sample(self.shop.prompts, half, rng)]
@@ -105,8 +106,9 @@ class Adapter:
         ) / len(batches)
         self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.surrogate.trained_parameters(), self.shop.config.max_grad_norm)
-        self.optimizer.step()
+        norm = torch.nn.utils.clip_grad_norm_(self.surrogate.trained_parameters(), self.shop.config.max_grad_norm)
+        if norm.isfinite():
+            self.optimizer.step()
         self.surrogate.requires_grad_(False).eval()
         return loss.item()
 

@@ -9,6 +9,7 @@ band itself widens only while the surrogate is right about fresh samples, and fa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,9 @@ class TrustRegion:
         return self.weight * distance**3 / (3 * self.band**2)
 
     def update(self, distance: float) -> None:
-        """After a step that ended at `distance`."""
+        """After a step that ended at `distance`; one that is not finite says nothing."""
+        if not math.isfinite(distance):
+            return
         factor = min(max(distance / self.band, 0.5), 2.0) ** self.pace
         self.weight = min(max(self.weight * factor, self.smallest), self.largest)
 

@@ -38,9 +38,10 @@ class PerceptualFeatures:
             found.append(torch.nn.functional.normalize(seen.float(), dim=1))
         return found
 
-    def mean_distance(self, first: torch.Tensor, second: torch.Tensor, batch_size: int = 32) -> float:
+    def mean_distance(self, first: torch.Tensor, second: torch.Tensor) -> float:
         """Of the pairs first[i], second[i]."""
-        parts = [distances(self(first[rows]), self(second[rows])) for rows in torch.arange(len(first)).split(batch_size)]
+        rows = torch.arange(len(first)).split(max(1, self.generator.at_once // 2))  # both sides' activations are held
+        parts = [distances(self(first[some]), self(second[some])) for some in rows]
         return torch.cat(parts).mean().item()
 
     def spread(self, images: torch.Tensor) -> float:

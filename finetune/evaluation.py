@@ -112,17 +112,19 @@ def compare(before: Evaluation, after: Evaluation, generator: SDXLGenerator) -> 
     """Before and after as JSON data, each mean with the interval of its change.
 
     Reward, one-step reward, exact rate, guards, alarms (shares of images), diversity, and the perceptual distance between
-    the pictures of the same seeds.
+    the pictures of the same seeds. Guards that gave no picture a score both before and after are `silent`.
     """
     found: dict[str, Any] = {"reward": _before_after(before.scores, after.scores)}
     if len(before.one_step):
         found["reward_one_step"] = _before_after(before.one_step, after.one_step)
     if "exact" in before.components:
         found["exact"] = _before_after(before.components["exact"], after.components["exact"])
-    found["guards"] = [{"name": name, **_before_after(scores, after.guards[name])} for name, scores in before.guards.items()]
+    guards = [{"name": name, **_before_after(scores, after.guards[name])} for name, scores in before.guards.items()]
+    found["guards"] = [guard for guard in guards if guard["samples"]]
+    found["silent"] = [guard["name"] for guard in guards if not guard["samples"]]
+    alarms = {name: _before_after(alarm, after.alarms[name]) for name, alarm in before.alarms.items()}
     found["alarms"] = {
-        name: {"before": float(alarm.mean()), "after": float(after.alarms[name].mean())}
-        for name, alarm in before.alarms.items()
+        name: {when: part[when] for when in ("before", "after")} for name, part in alarms.items() if part["samples"]
     }
     if len(before.diversity):
         found["diversity"] = _before_after(before.diversity, after.diversity)
@@ -134,6 +136,8 @@ def compare(before: Evaluation, after: Evaluation, generator: SDXLGenerator) -> 
 
 def _before_after(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
     both = np.isfinite(before) & np.isfinite(after)
+    if not both.any():
+        return {"samples": 0}
     before, after = before[both], after[both]
     return {
         "before": float(before.mean()),

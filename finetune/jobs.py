@@ -6,8 +6,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
 from surrogate.errors import Ended
 from surrogate.folder import SavedSurrogate
-from surrogate.jobs import read_labels
-from surrogate.labelling import encode_files
+from surrogate.labelling import RewardMeter, encode_files
+from surrogate.labels import read_labels
 from surrogate.runs.folder import RunFolder
 from surrogate.runs.state import ended_by_wish
 from surrogate.seeding import derive_seed
@@ -94,7 +94,8 @@ class TuningJob:
         height, width = self.generator.image_size
         how = {"keep_images": max(64, KEPT_PIXELS // (height * width)), "diversity_prompts": DIVERSITY_PROMPTS}
         with progress(when) as bar:
-            return evaluate(self.generator, self.reward, self.test, self.test_seeds, guards=self.guards, progress=bar, **how)
+            reward = RewardMeter(self.reward)  # which a reward that fails does not pass
+            return evaluate(self.generator, reward, self.test, self.test_seeds, guards=self.guards, progress=bar, **how)
 
 
 def real_pictures(
@@ -110,54 +111,51 @@ def real_pictures(
     return RealPictures(torch.cat(latents), [prompt for _, prompt in captioned], teacher)
 
 
-def critic_of(saved: SavedSurrogate, reward: reward_zoo.Reward, seed: int) -> Critic:
-    """A saved surrogate with the labels it was trained on, where they still stand, for a run of some seed."""
-    distilled = replace(DistillConfig.from_dict(saved.config["distill"]), seed=seed)
+def critic_of(saved: SavedSurrogate, reward: reward_zoo.Reward) -> Critic:
+    """A saved surrogate with the labels it was trained on, where they still stand."""
+    distilled = DistillConfig.from_dict(saved.config["distill"])
     labels = read_labels([LabelledStore.open(path) for path in saved.labels], reward) if saved.labels else None
     return Critic(saved.surrogate, distilled, saved.config["margin"], labels)
 
 
 def run_finetune(run: RunFolder, job: TuningJob, *, resume: bool = False) -> dict[str, Any]:
-    """Tune, evaluate before and after, export: the result of `lasro finetune`.
+    """Tune, export, evaluate before and after: the result of `lasro finetune`. The generator is left as it was found.
 
     Raises:
         Ended: the process was asked to end; what was done is saved.
     """
     began = time.time()
     trackers = Trackers(job.trackers, run.path, {**job.config.as_dict(), **vars(job.method[1])})
-    with progress("tune") as bar:
-        trainer = job.trainer(run, bar, trackers)
-        checkpoints = Checkpoints(run.path / "checkpoints", job.config.keep)
-        if resume:
-            trainer.load(checkpoints)
-        with leaving_on_signal(trainer):
-            trainer.run(checkpoints)
-    trackers.finish()
-    if trainer.stopped:
-        note(f"stopped: {trainer.stopped}")
-    trainer.tuned.load_state(trainer.best)
-    run.tell("compare", 0, 1, pausable=False)
-    with trainer.tuned.off():
-        before = job.evaluate("evaluate before")
-    after = job.evaluate("evaluate after")
-    found = compare(before, after, job.generator)
-    save_before_after(before, after, job.test, run.path / "samples")
-    save_compared(before, after, job.test, job.test_seeds, run.path / "samples")
+    with ExitStack() as afterwards:
+        with progress("tune") as bar:
+            trainer = job.trainer(run, bar, trackers)
+            afterwards.callback(trainer.tuned.remove)
+            checkpoints = Checkpoints(run.path / "checkpoints", job.config.keep)
+            if resume:
+                trainer.load(checkpoints)
+            with leaving_on_signal(trainer):
+                trainer.run(checkpoints)
+        trackers.finish()
+        if trainer.stopped:
+            note(f"stopped: {trainer.stopped}")
+        trainer.tuned.load_state(trainer.best)
+        exported = _export(run, job, trainer)  # before all that may still fail
+        run.tell("compare", 0, 1, pausable=False)
+        found, calls = _compare(run, job, trainer)
+    if "adapter" in exported:
+        card = adapter_card(job.generator.preset, job.reward_spec, job.reward.card, job.config, found, trainer.reward_calls)
+        (run.path / "adapter" / "README.md").write_text(card)
     result = {
         **found,
         "verdict": verdict(found),
         "method": job.config.method,
         "reward_name": job.reward_spec,
         "reward_calls": trainer.reward_calls,
-        "calls": {
-            "training": trainer.meter.calls,
-            "validation": trainer.validation_meter.calls,
-            "evaluation": 2 * int(np.size(before.scores) + np.size(before.one_step)),
-        },
+        "calls": {"training": trainer.meter.calls, "validation": trainer.validation_meter.calls, "evaluation": calls},
         "best_step": trainer.best_step,
         "stopped": trainer.stopped,
         "minutes": (time.time() - began) / 60,
-        **_export(run, job, trainer, found),
+        **exported,
         "samples": str(run.path / "samples" / "before_after.png"),
         "run": str(run.path),
     }
@@ -165,14 +163,22 @@ def run_finetune(run: RunFolder, job: TuningJob, *, resume: bool = False) -> dic
     return result
 
 
-def _export(run: RunFolder, job: TuningJob, trainer: Trainer, found: dict[str, Any]) -> dict[str, str]:
-    """A LoRA for diffusers with its card; of a fully tuned UNet, the whole pipeline."""
+def _compare(run: RunFolder, job: TuningJob, trainer: Trainer) -> tuple[dict[str, Any], int]:
+    """The frozen generator against the tuned one, with their pictures, and the reward calls that took."""
+    with trainer.tuned.off():
+        before = job.evaluate("evaluate before")
+    after = job.evaluate("evaluate after")
+    save_before_after(before, after, job.test, run.path / "samples")
+    save_compared(before, after, job.test, job.test_seeds, run.path / "samples")
+    return compare(before, after, job.generator), 2 * int(np.size(before.scores) + np.size(before.one_step))
+
+
+def _export(run: RunFolder, job: TuningJob, trainer: Trainer) -> dict[str, str]:
+    """A LoRA for diffusers; of a fully tuned UNet, the whole pipeline."""
     if job.config.tune == "full":
-        job.generator.pipeline.save_pretrained(run.path / "pipeline")
+        job.generator.save_pipeline(run.path / "pipeline")
         return {"pipeline": str(run.path / "pipeline")}
     save_lora(trainer.best, run.path / "adapter")
-    card = adapter_card(job.generator.preset, job.reward_spec, job.reward.card, job.config, found, trainer.reward_calls)
-    (run.path / "adapter" / "README.md").write_text(card)
     return {"adapter": str(run.path / "adapter")}
 
 

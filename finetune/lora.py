@@ -24,7 +24,13 @@ WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 
 
 def attach_lora(unet: torch.nn.Module, *, rank: int, targets: str, seed: int) -> list[torch.nn.Parameter]:
-    """Add a trainable LoRA (alpha = rank) that starts as the identity; the list of its parameters."""
+    """Add a trainable LoRA (alpha = rank) that starts as the identity; the list of its parameters.
+
+    Raises:
+        GeneratorError: the UNet has one.
+    """
+    if getattr(unet, "peft_config", None):
+        raise GeneratorError("the generator has an adapter already, and tuning starts from one without; load it anew")
     torch.manual_seed(seed)
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS[targets], init_lora_weights="gaussian"))
     cast_training_params(unet, dtype=torch.float32)  # on a half-precision UNet small steps would be rounded away

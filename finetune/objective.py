@@ -24,13 +24,17 @@ class NormaliseAndClip:
     highest: float = float("inf")
 
     def __call__(self, scores: torch.Tensor) -> torch.Tensor:
-        """(B,) scores → (B,) objective; updates the running statistics."""
-        mean, spread = scores.detach().mean().item(), scores.detach().std(unbiased=False).item()
+        """(B,) scores → (B,) objective; updates the running statistics, unless a score is not finite."""
+        if scores.isfinite().all():
+            self._see(scores.detach())
+        scores = scores.clamp(max=self.highest)
+        return ((scores - self.mean) / max(self.spread, self.least_spread)).clamp(max=self.ceiling)
+
+    def _see(self, scores: torch.Tensor) -> None:
+        mean, spread = scores.mean().item(), scores.std(unbiased=False).item()
         keep = min(self.momentum, self.seen / (self.seen + 1))
         self.mean = keep * self.mean + (1 - keep) * mean
         self.spread = keep * self.spread + (1 - keep) * spread
         if not self.seen:
             self.least_spread = max(spread, self.least_spread)
         self.seen += 1
-        scores = scores.clamp(max=self.highest)
-        return ((scores - self.mean) / max(self.spread, self.least_spread)).clamp(max=self.ceiling)

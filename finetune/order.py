@@ -6,12 +6,14 @@ All that can be checked is checked before anything large is loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from finetune.config import FinetuneConfig
+from finetune.errors import ConfigError
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.generators.preset import Preset, find_preset
 from finetune.guards import load_guards
@@ -56,7 +58,10 @@ def finetune(
         LasroError: an argument is wrong; messages name it as the flag of `lasro finetune`.
         Ended: Ctrl-C, SIGTERM or `lasro watch` asked it to end; what was done is saved.
     """
-    check_out(Path(out), overwrite=overwrite, resume=resume)
+    named = ("generator", "prompts", "eval_prompts", "images", "teacher")
+    reads = [getattr(surrogate, "folder", surrogate), *(settings.get(name) for name in named)]
+    writing = {"overwrite": overwrite, "resume": resume, "reads": reads}
+    check_out(Path(out), **writing)
     ours = [*signature(TuningOrder).parameters, *_OF_CONFIG]
     for name, value in settings.items():
         if name not in ours:
@@ -65,7 +70,7 @@ def finetune(
     asked = {name: value for name, value in settings.items() if name not in _OF_CONFIG}
     order = TuningOrder(config, surrogate=surrogate, **asked)
     job = order.load()
-    with open_run(Path(out), overwrite=overwrite, resume=resume) as run:
+    with open_run(Path(out), **writing) as run:
         run.save_config({**config.as_dict(), **order.asked, **order.found(job)}, job.generator.device)
         return run_finetune(run, job, resume=resume)
 
@@ -113,9 +118,11 @@ class TuningOrder:
         trackers: Sequence[str] = (),
         device: str = "auto",
         precision: str = "float32",
-        gradient_checkpointing: bool = False,
+        gradient_checkpointing: bool | None = None,
         text_cache: Path | None = None,
     ) -> None:
+        if eval_samples < 1:
+            raise ConfigError(f"--eval-samples {eval_samples}: must be at least 1")
         self.config, self.guards, self.trackers, self.device = config, guards, trackers, device
         self.images, self.teacher, self.eval_samples = images, teacher, eval_samples
         self.loading = {
@@ -131,7 +138,8 @@ class TuningOrder:
             )
         if surrogate is None and reward is None:
             raise SpecError(f"--method {config.method}: give --reward SPEC")
-        self.saved = load_surrogate(surrogate) if isinstance(surrogate, str | Path) else surrogate
+        # A surrogate that is handed over is copied: tuning adapts it, and the caller's stays as it is.
+        self.saved = load_surrogate(surrogate) if isinstance(surrogate, str | Path) else deepcopy(surrogate)
         self.reward = reward if reward is not None else self.saved.config["reward"]
         self.generator = generator or (self.saved.config["generator"] if self.saved else "tiny-signs")
         preset = self.generator.preset if isinstance(self.generator, SDXLGenerator) else find_preset(str(self.generator))
@@ -173,7 +181,7 @@ class TuningOrder:
             test=self.eval_prompts[: self.eval_samples],
             config=self.config,
             method=self.method,
-            critic=critic_of(self.saved, scorer, self.config.seed) if climbs else None,
+            critic=critic_of(self.saved, scorer) if climbs else None,
             pictures=real_pictures(loaded, pairs, self._generator(self.teacher) if self.teacher else None) if pairs else None,
             guards={name: briefed(guard, self.facts, asked) for name, guard in guards.items()},
             trackers=self.trackers,

@@ -25,7 +25,8 @@ from reward_zoo.options import settings_of
 from reward_zoo.terminal import progress
 from surrogate.checkpoint import load_checkpoint, save_checkpoint
 from surrogate.config import DistillConfig
-from surrogate.jobs import checkpoint_of, fit, run_label, run_training
+from surrogate.jobs import checkpoint_of, fit, run_training
+from surrogate.labels import run_label
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore

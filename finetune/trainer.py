@@ -6,6 +6,7 @@ would have drawn.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from finetune.config import FinetuneConfig
+from finetune.errors import PromptError
 from finetune.evaluation import Evaluation, evaluate
 from finetune.generators.pipeline import SDXLGenerator
 from finetune.lcm_anchor import RealPictures
@@ -82,7 +84,11 @@ class Trainer:
         self.falls_off = (config.lr_scheduler or kind.lr_scheduler) == "cosine"
         self.optimizer = torch.optim.AdamW(self.tuned.parameters, lr=self.rate, weight_decay=0.0, betas=(0.9, 0.99))
         shop = Workshop(generator, self.tuned, self.meter, self.prompts, table, config, critic, pictures)
-        self.method = kind(shop, settings)
+        try:
+            self.method = kind(shop, settings)
+        except BaseException:
+            self.tuned.remove()
+            raise
         self.step = 0
         self.best = self.tuned.state()
         self.best_step, self.best_reward, self.start_reward = 0, float("-inf"), float("nan")
@@ -98,6 +104,8 @@ class Trainer:
         self.validation_seeds = [derive_seed(config.seed, "validation", row) for row in range(held)]
         held_out = set(self.validation_prompts)
         self.prompts = [prompt for prompt in prompts if prompt not in held_out]
+        if not self.prompts:
+            raise PromptError(f"--prompts: {len(held_out)} distinct, which validation needs; give at least 2")
 
     @property
     def reward_calls(self) -> int:
@@ -131,7 +139,7 @@ class Trainer:
 
     def train_once(self) -> dict[str, Any]:
         """Step number `step` of the method: its losses, each followed by a step of the weights or gathered for one."""
-        norms, gather = [], self.config.gradient_accumulation_steps
+        norms, gather, number = [], self.config.gradient_accumulation_steps, 0
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * (falling(self.step / self.config.steps) if self.falls_off else 1.0)
         self.optimizer.zero_grad()
@@ -139,6 +147,11 @@ class Trainer:
             (loss / gather if gather > 1 else loss).backward()
             if number % gather == 0:
                 norms.append(self._update(loss))
+        if left := number % gather:  # fewer than were to be gathered: their mean
+            for parameter in self.tuned.parameters:
+                if parameter.grad is not None:
+                    parameter.grad *= gather / left
+            norms.append(self._update(loss))
         norm = sum(norms) / len(norms) if norms else 0.0
         return {**self.method.metrics, "grad_norm": norm, "skipped_steps": self.skipped}
 
@@ -199,8 +212,15 @@ class Trainer:
             self.tuned.load_state(present)
 
     def _settings(self) -> dict[str, Any]:
-        """What a resumed run must agree with."""
-        return {**self.config.as_dict(), **vars(self.method.settings)}
+        """What a resumed run must agree with; of the prompts, which checkpoints number, a digest."""
+        texts = [*self.prompts, *self.validation_prompts]
+        digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+        given = {
+            "generator": self.generator.name,
+            "reward": self.meter.reward.card.name,
+            "prompts": f"{len(texts)} texts ({digest})",
+        }
+        return {**given, **self.config.as_dict(), **vars(self.method.settings)}
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs."""
@@ -225,7 +245,7 @@ class Trainer:
         if state is None:
             return
         self.tuned.load_state(state["weights"])
-        self.averaged.average, self.averaged.seen = state["averaged"], state["averaged_steps"]
+        self.averaged.load(state["averaged"], state["averaged_steps"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.method.load_state(state["method"])
         for name, value in state["numbers"].items():

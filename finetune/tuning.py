@@ -46,6 +46,15 @@ class TunedWeights:
         for number, parameter in enumerate(self.parameters):
             self._frozen[number], parameter.data = parameter.data, self._frozen[number]
 
+    def remove(self) -> None:
+        """Leave the UNet as it was found."""
+        if not self.full:
+            self.unet.unload_lora()
+            return
+        for parameter, frozen in zip(self.parameters, self._frozen, strict=True):
+            parameter.data = frozen
+        self.unet.requires_grad_(False)
+
     def state(self) -> dict[str, torch.Tensor]:
         """A copy of them."""
         if self.full:
@@ -77,6 +86,13 @@ class AveragedParameters:
         keep = min(self.decay, (1 + self.seen) / (10 + self.seen))
         for average, parameter in zip(self.average, self.parameters, strict=True):
             average.lerp_(parameter, 1 - keep)
+
+    @torch.no_grad()
+    def load(self, average: list[torch.Tensor], seen: int) -> None:
+        """Take up an average, wherever it lies, of so many updates."""
+        self.seen = seen
+        for mine, kept in zip(self.average, average, strict=True):
+            mine.copy_(kept)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

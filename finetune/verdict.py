@@ -26,6 +26,7 @@ def verdict(found: dict[str, Any]) -> dict[str, Any]:
     ratio = found.get("diversity", {}).get("ratio", 1.0)
     less = f"pictures of one prompt are {ratio:.2f} times as different as before (less than {LEAST_DIVERSITY})"
     warnings = [less] if ratio < LEAST_DIVERSITY else []
+    warnings += [f"guard {name} gave no score, so that it guarded nothing" for name in found.get("silent", [])]
     words = "; ".join([_headline(gained, reasons), *reasons, *warnings])
     return {"gained": gained, "cheats": gained and bool(reasons), "reasons": reasons, "warnings": warnings, "words": words}
 

@@ -19,8 +19,18 @@ from surrogate.model import Part, Surrogate
 from surrogate.sampling import LabelledLatents
 from surrogate.types import Generator
 
-LARGE = 500_000_000  # parameters from which a network keeps what it knows only at small rates
+LARGE = 500_000_000  # parameters
 SPARE_SLOTS = 2  # letters that a reader can see beyond the longest wanted text
+
+
+def settled_for(generator: Generator, config: DistillConfig, *, perceives: bool, labels: int = 0) -> DistillConfig:
+    """`DistillConfig.settled` for a generator; a UNet backbone is taken to be as large as its UNet."""
+    return config.settled(perceives=perceives, labels=labels, large=is_large(generator.unet))
+
+
+def is_large(network: nn.Module) -> bool:
+    """Whether it keeps what it knows only at small rates, and its activations would fill a card."""
+    return sum(parameter.numel() for parameter in network.parameters()) > LARGE
 
 
 def build_surrogate(generator: Generator, data: LabelledLatents, config: DistillConfig) -> Surrogate:
@@ -30,7 +40,8 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
         BackboneError: see `build_backbone`.
     """
     torch.manual_seed(config.seed)  # the initial weights of what is new
-    backbone = build_backbone(generator, config.settled(perceives=data.perceives_text))
+    config = settled_for(generator, config, perceives=data.perceives_text)
+    backbone = build_backbone(generator, config)
     if config.tune == "lora":
         add_lora(backbone, config.lora_rank)
     parts, offset = fit_parts(data)
@@ -66,7 +77,7 @@ def default_learning_rate(surrogate: Surrogate) -> float:
         return 2e-3
     if surrogate.backbone.kind == "latent-vit":
         return 1e-3
-    large = sum(parameter.numel() for parameter in surrogate.parameters()) > LARGE
+    large = is_large(surrogate)
     if surrogate.tune == "full":
         return 1e-5 if large else 4e-4
     return 1e-4 if large else 1e-3

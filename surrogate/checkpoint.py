@@ -25,13 +25,13 @@ def save_checkpoint(path: Path, config: dict[str, Any], state: dict[str, Any]) -
 
 
 def load_checkpoint(path: Path, config: dict[str, Any], *, free: Collection[str] = ()) -> dict[str, Any]:
-    """What `save_checkpoint` wrote; settings named in `free` may have changed since.
+    """What `save_checkpoint` wrote, tensors on the CPU; settings named in `free` may have changed since.
 
     Raises:
         ResumeError: it is unreadable, or was made with other settings.
     """
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)  # whatever card wrote it
     except Exception as error:
         raise UnreadableError(
             f"--resume: {path} cannot be read ({type(error).__name__}); start again with --overwrite"

@@ -21,6 +21,7 @@ POSITIVE = (
 # What trains each kind of network well, where the user gives nothing else (benchmarks/LOG.md).
 RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0}
 RECIPES = {"latent-cnn": {"steps": 1000, "prompts_per_batch": 24, "rows_per_prompt": 3}}
+LARGE_RECIPE = RECIPE | {"prompts_per_batch": 4, "rows_per_prompt": 4}  # of SDXL's own UNet, which fits no card otherwise
 EPOCHS = {"latent-cnn": 10}  # times through its labels that a network is trained at least: many labels take more steps
 EVALUATIONS = 12  # on the held-out prompts, over the whole training
 Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
@@ -64,7 +65,7 @@ class DistillConfig:
     max_shift: int = 0  # training moves latents by up to so many columns, left or right
     score_time: int = 0  # noise level at which the surrogate is asked
     bf16: bool = True  # run the network in bfloat16
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = False  # a large UNet always does
     compile: bool = False  # torch.compile the backbone
     seed: int = 0
 
@@ -131,18 +132,19 @@ class DistillConfig:
         """Steps between evaluations on held-out prompts."""
         return -(-(self.steps or RECIPE["steps"]) // EVALUATIONS)
 
-    def settled(self, *, perceives: bool, labels: int = 0) -> DistillConfig:
+    def settled(self, *, perceives: bool, labels: int = 0, large: bool = False) -> DistillConfig:
         """The same with nothing left open.
 
         Args:
             perceives: whether the reward tells what it read, which resolves `auto`.
             labels: how many are trained on, which says how many steps that takes.
+            large: whether a UNet is too large for batches and activations as small ones have them.
         """
         backbone = {"auto": "latent-cnn" if perceives else "full", "sdxl": "full"}.get(self.backbone, self.backbone)
-        recipe = RECIPES.get(backbone, RECIPE)
-        settled = replace(
-            self, backbone=backbone, **{name: value for name, value in recipe.items() if getattr(self, name) is None}
-        )
+        large = large and backbone in UNETS
+        recipe = LARGE_RECIPE if large else RECIPES.get(backbone, RECIPE)
+        left = {name: value for name, value in recipe.items() if getattr(self, name) is None}
+        settled = replace(self, backbone=backbone, gradient_checkpointing=self.gradient_checkpointing or large, **left)
         if self.steps is None and settled.rows_per_prompt:
             a_step = settled.prompts_per_batch * settled.rows_per_prompt
             settled = replace(settled, steps=max(settled.steps, EPOCHS.get(backbone, 0) * labels // a_step))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from reward_zoo.devices import quick
-from surrogate.building import build_surrogate, default_learning_rate
+from surrogate.building import build_surrogate, default_learning_rate, settled_for
 from surrogate.checkpoint import load_checkpoint, save_checkpoint
 from surrogate.config import DistillConfig
 from surrogate.errors import LabelError
@@ -81,7 +81,7 @@ def train_surrogate(
         BackboneError: see `build_backbone`.
         ResumeError: the checkpoint is unreadable, or of other settings.
     """
-    config = config.settled(perceives=training.perceives_text, labels=len(training))
+    config = settled_for(generator, config, perceives=training.perceives_text, labels=len(training))
     _check(training, config, team)
     table = ConditioningTable(generator, training.prompts)
     surrogate = build_surrogate(generator, training, config)
@@ -112,7 +112,7 @@ def train_surrogate(
             best.see(found, step, lambda: team.whole_state(model))
             if checkpoint and team.leads and not team.sharded:
                 state = {"surrogate": surrogate.state_dict(), "optimizer": optimizer.state_dict()}
-                save_checkpoint(checkpoint, config.as_dict(), {"step": step, **state, "best": asdict(best)})
+                save_checkpoint(checkpoint, config.as_dict(), {"step": step, **state, "best": vars(best)})
         if team.leads:
             report(record)
     if team.sharded:
@@ -168,8 +168,9 @@ def _train_once(
     loss = surrogate_loss(surrogate, batch, table, config, rng=rng, hindsight=hindsight, model=model, team=team)
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(surrogate.trained_parameters(), 1.0)
-    optimizer.step()
+    norm = torch.nn.utils.clip_grad_norm_(surrogate.trained_parameters(), 1.0)
+    if norm.isfinite():
+        optimizer.step()
     return team.mean(loss)
 
 

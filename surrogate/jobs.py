@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 import reward_zoo
 from reward_zoo.briefing import briefed, facts_of
-from reward_zoo.card import READ_TEXT
-from reward_zoo.composite import Composite
 from reward_zoo.errors import SpecError
 from reward_zoo.items import captioned
 from reward_zoo.loading import Given, absolute_spec, spec_of
 from reward_zoo.options import settings_of
 from reward_zoo.terminal import progress
+from surrogate.building import settled_for
 from surrogate.config import DistillConfig
 from surrogate.distillation import Distilled, train_surrogate
 from surrogate.fidelity import noise_ceiling
 from surrogate.folder import SavedSurrogate, check_labels, load_surrogate, save_surrogate
 from surrogate.hindsight import hindsight_of
-from surrogate.labelling import Batch, RewardMeter, batches_to_do, label, label_images
+from surrogate.labelling import RewardMeter
+from surrogate.labels import open_store, read_labels, run_label
 from surrogate.runs.folder import RunFolder, open_run
-from surrogate.sampling import LabelledLatents, read_stores, split_by_prompt
-from surrogate.seeding import derive_seed, stream
+from surrogate.sampling import LabelledLatents, split_by_prompt
+from surrogate.seeding import stream
 from surrogate.store import LabelledStore
 from surrogate.team import ALONE, Team
 from surrogate.types import Generator
@@ -37,32 +35,9 @@ from surrogate.types import Generator
 DISTILL = "distill"  # what the training of a run's surrogate is called in its metrics and checkpoints
 
 
-def label_jobs(prompts: Sequence[str], config: DistillConfig, pictured: Sequence[str] = ()) -> list[tuple[str, int]]:
-    """(prompt, seed) pairs worth `config.samples` reward calls: `noises` seeds a prompt, one call a stage.
-
-    `pictured` are the prompts of real pictures, one call each; they come first, so that each has samples to stand beside.
-    """
-    count = max(2, (config.samples - len(pictured)) // (config.stages * config.noises))
-    order = torch.randperm(len(prompts), generator=stream(config.seed, "label prompts")).tolist()
-    chosen = list(dict.fromkeys([*pictured, *(prompts[index] for index in order)]))[:count]
-    return [(prompt, derive_seed(config.seed, prompt, noise)) for prompt in chosen for noise in range(config.noises)]
-
-
 def margin_of(reward: reward_zoo.Reward, spread: float) -> float:
     """Scores nearer than this are not told apart: 0.2 of a [0, 1] reward's range, else half the labels' spread."""
     return 0.2 if reward.card.range == (0.0, 1.0) else 0.5 * spread
-
-
-def part_names(reward: reward_zoo.Reward) -> tuple[str, ...]:
-    """The rewards a weighted sum is made of, each of which gets heads of its own; none for any other reward."""
-    if isinstance(reward, Composite) and reward.aggregation in ("sum", "raw") and len(reward.members) > 1:
-        return tuple(dict.fromkeys(member.spec for member in reward.members))
-    return ()
-
-
-def read_labels(stores: Sequence[LabelledStore], reward: reward_zoo.Reward) -> LabelledLatents:
-    """The labels of some stores, with what a surrogate of that reward learns from: its parts, and the text it perceived."""
-    return read_stores(stores, part_names=part_names(reward), reads_text=reward.card.perceives == READ_TEXT)
 
 
 class Job(Protocol):
@@ -123,7 +98,8 @@ def distill(
         check_labels(store, generator)
     facts = facts_of(*(store.prompt_table for store in stores))
     scorer = briefed(scorer, facts, [*prompts, *(prompt for _, prompt in pictures)])
-    with open_run(out, overwrite=overwrite, resume=resume) as run:
+    reads = [*data, images, *((spec.split(":")[0],) if ":" in spec else ())]
+    with open_run(out, overwrite=overwrite, resume=resume, reads=reads) as run:
         told = {name: value for name, value in config.as_dict().items() if name != "generator_steps"}
         told |= vars(job.settings) if job else {}
         run.save_config({"reward": [spec], "generator": generator.name, "data": [*map(str, data)], **told}, generator.device)
@@ -132,67 +108,6 @@ def distill(
         else:
             (job or run_distill)(run, generator, scorer, spec, prompts, config, pictures)
     return load_surrogate(out / "surrogate")
-
-
-def open_store(path: Path) -> LabelledStore:
-    """The labels in a run's folder, or in the folder itself.
-
-    Raises:
-        StoreError: there are none.
-    """
-    return LabelledStore.open(path / "labels" if (path / "labels" / "meta.json").is_file() else path)
-
-
-OnCluster = Callable[[Sequence[Batch], LabelledStore, Callable[[int], None]], int]  # label batches; the reward calls
-Heed = Callable[..., None]  # how far a phase is: its name, done, total
-
-
-def run_label(
-    folder: Path,
-    generator: Generator,
-    reward: reward_zoo.Reward,
-    spec: str,
-    prompts: Sequence[str],
-    config: DistillConfig,
-    pictures: Sequence[tuple[Path, str]] = (),
-    *,
-    team: Team = ALONE,
-    on_cluster: OnCluster | None = None,
-    heed: Heed = lambda *_, **__: None,
-) -> tuple[LabelledStore, int]:
-    """Label what the store at `folder` lacks of `config.samples`; the store, and the reward calls it took.
-
-    `pictures` are (file, prompt) pairs of real ones, learnt from beside the generator's samples; the process that leads
-    labels them. In a team each process labels its share of the batches; `on_cluster` has others label them. `heed` is told
-    after every batch, which is saved, and may raise (`RunFolder.heed`).
-    """
-    space = generator.latent_space.as_dict()
-    meter, jobs = RewardMeter(reward), label_jobs(prompts, config, [prompt for _, prompt in pictures])
-    if team.leads:
-        store = LabelledStore.create(folder, generator=generator.name, reward=absolute_spec(spec), latent_space=space)
-        if pictures:
-            label_images(generator, meter, pictures, store, batch_size=config.label_batch_size)
-    team.wait()
-    store = LabelledStore.open(folder)
-    todo = batches_to_do(store, jobs, config.label_batch_size)
-    team.wait()  # nobody writes before all have looked
-    mine = todo[team.rank :: team.count]
-    with progress("label") if team.leads else nullcontext(lambda *_: None) as bar:
-        total = len(jobs) if team.count == 1 else sum(len(batch.jobs) for batch in mine)
-        done = total - sum(len(batch.jobs) for batch in mine)
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            bar(done, total)
-            heed("label", done, total, pausable=team.count == 1)
-
-        if on_cluster:
-            meter.calls += on_cluster(mine, store, advance)
-        else:
-            label(generator, meter, mine, store, extra_steps=config.extra_steps, progress=advance)
-    team.wait()
-    return store, round(team.count * team.mean(torch.tensor(float(meter.calls), dtype=torch.float64)))
 
 
 def run_distill(
@@ -239,7 +154,7 @@ def fit(
     """Train on labels that are there; what was cut off goes on from the run's checkpoint of that phase."""
     data = read_labels(stores, reward)
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
-    config = config.settled(perceives=data.perceives_text, labels=len(training))
+    config = settled_for(generator, config, perceives=data.perceives_text, labels=len(training))
     asked = (held_out.stages == 1) | (held_out.stages == 2)  # fidelity is asked for where the generator will be tuned
     held_out = held_out.rows(asked)
     margin = margin_of(reward, data.scores.std().item())
@@ -299,7 +214,7 @@ def run_training(
     labels = [os.path.relpath(store.folder, folder) for store in stores]
     facts = {"reward": absolute_spec(spec), "generator": generator.name, "margin": margin, "labels": labels}
     facts |= {
-        "generators": list(dict.fromkeys(store.meta["generator"] for store in stores)),
+        "generators": list(dict.fromkeys(store.painter for store in stores)),
         "teacher_license": reward.card.license,
     }
     save_surrogate(fitted.distilled.surrogate, folder, fidelity=fidelity, distill=fitted.config.as_dict(), **facts)

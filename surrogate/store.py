@@ -92,6 +92,11 @@ class LabelledStore:
         return cls(folder, meta)
 
     @property
+    def painter(self) -> str:
+        """The generator of its samples, and what it was tuned by."""
+        return " + ".join(filter(None, (self.meta["generator"], self.meta.get("adapter"))))
+
+    @property
     def prompt_table(self) -> Path:
         """Where the targets, metadata and references of its prompts stand, if they have any."""
         return self.folder / PROMPT_TABLE

@@ -100,13 +100,13 @@ class Team:
         return total.item() / self.count
 
     def whole_state(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        """A copy of all weights; where they are sharded, in the process that leads alone."""
+        """A copy of all weights, on the CPU; where they are sharded, in the process that leads alone."""
         if self.sharded:
             from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
             return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
         state = self.accelerator.unwrap_model(model).state_dict() if self.accelerator else model.state_dict()
-        return {name: value.clone() for name, value in state.items()}
+        return {name: value.to("cpu", copy=True) for name, value in state.items()}
 
 
 ALONE = Team()

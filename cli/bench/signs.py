@@ -91,12 +91,27 @@ class SignsBench:
         """What each method's own tuning found."""
         return Rows((self.rates_from or self.folder) / "tuning.jsonl")
 
+    def check_folder(self, *, empty: bool) -> None:
+        """See that what is in the folder, which may be empty or not, is of this reward.
+
+        Raises:
+            ConfigError: it holds another reward's results, or none.
+        """
+        known = self.rows.where(method="untuned")
+        if not known and not empty:
+            raise ConfigError(f"--out {self.folder}: holds no results; leave out --show to run")
+        if known and known[0].get("spec") != self.reward:
+            other = known[0].get("spec", "a reward it does not name")
+            raise ConfigError(
+                f"--out {self.folder}: holds results of {other}, not of {self.reward}; give --out of another folder"
+            )
+
     def untuned(self) -> dict[str, Any]:
         """The generator as it is; measured once."""
         known = self.rows.where(method="untuned")
         if not known:
             generator = load_generator(GENERATOR, self.device)
-            start = {"method": "untuned", "seed": 0, "budget": 0, "calls": 0, "minutes": 0.0}
+            start = {"method": "untuned", "spec": self.reward, "seed": 0, "budget": 0, "calls": 0, "minutes": 0.0}
             self.rows.add({**start, **self._judge(generator), "machine": machine(pick_device(self.device))})
         return self.rows.where(method="untuned")[0]
 
@@ -179,7 +194,7 @@ class SignsBench:
             config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
             run_distill(run, generator, reward, self.reward, load_prompts("signs-train"), config)
         labels = json.loads(summary.read_text())["labels"]
-        critic = critic_of(load_surrogate(run.path / "surrogate"), reward, seed)
+        critic = critic_of(load_surrogate(run.path / "surrogate"), reward)
         trainer = self._trainer(method, seed, rate, critic=critic)
         with progress(f"{method}, seed {seed}, {budget} calls") as bar:
             trainer.report = lambda record: bar(record["step"], LASRO_STEPS, f"best {trainer.best_reward:.3f}")

@@ -21,7 +21,7 @@ from reward_zoo.loading import absolute_spec
 from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.errors import EngineError
-from surrogate.runs.folder import Bystander, check_out, open_run
+from surrogate.runs.folder import Bystander, RunFolder, check_out, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cli.surrogate_app import DistillSettings, LabelAloneSettings, LabelSettings
     from finetune.generators.pipeline import SDXLGenerator
     from reward_zoo.workers import RewardWorkers
-    from surrogate.jobs import OnCluster
+    from surrogate.labels import OnCluster
 
 ENGINES = ("local", "accelerate", "ray")
 
@@ -42,14 +42,13 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     if reward is None:
         raise SpecError("label: give --reward SPEC, as --reward ocr")
     check_engine(engine, workers)
-    out, writing = settings.out or _default_out(reward, "-labels"), _writing(settings)
+    reads = (settings.generator, settings.adapter, settings.prompts, settings.images)
+    out, writing = settings.out or _default_out(reward, "-labels"), _writing(settings, reads)
     if _leads():
         check_out(out, **writing)
 
-    from finetune.generators.pipeline import load_generator
     from reward_zoo.workers import in_workers
-    from surrogate.jobs import run_label
-    from surrogate.store import PROMPT_TABLE
+    from surrogate.labels import run_label
     from surrogate.team import Team
 
     config = distill_config(settings, generator)
@@ -60,7 +59,7 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     workers = None if settings.dry_run else workers  # a plan asks in this process
 
     def load() -> tuple[reward_zoo.Reward, SDXLGenerator]:
-        return briefed(in_workers(reward, workers), facts, asked), load_generator(generator, settings.device)
+        return briefed(in_workers(reward, workers), facts, asked), _painter(generator, settings.device, settings.adapter)
 
     if settings.dry_run:
         plan_labels(settings, out, reward, generator, config, texts, [prompt for _, prompt in pictures], load)
@@ -70,8 +69,8 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     with open_run(out, **writing) if team.leads else nullcontext(Bystander(out)) as run:
         run.save_config(as_config(settings, extra_steps=config.extra_steps), loaded.device)
         if team.leads:
-            save_facts(run.path / "labels" / PROMPT_TABLE, facts)
-        given = {"team": team, "on_cluster": on_cluster, "heed": run.heed}
+            _save_facts(run, facts)
+        given = {"adapter": settings.adapter, "team": team, "on_cluster": on_cluster, "heed": run.heed}
         store, calls = run_label(run.path / "labels", loaded, scorer, reward, texts, config, pictures, **given)
         result = {"store": str(store.folder), "labels": len(store), "reward_calls": calls, "run": str(out)}
         run.save_summary(result)
@@ -81,6 +80,12 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
         print_json(result)
     else:
         note(f"{result['labels']} labels, {calls} reward calls; next: lasro distill --data {out}")
+
+
+def _save_facts(run: RunFolder, facts: Facts) -> None:
+    from surrogate.store import PROMPT_TABLE
+
+    save_facts(run.path / "labels" / PROMPT_TABLE, facts)
 
 
 def check_engine(engine: str, workers: RewardWorkers | None) -> None:
@@ -114,17 +119,30 @@ def _on_ray(settings: LabelAloneSettings, facts: Facts, config: DistillConfig) -
 
     path = Path(settings.generator)
     name = str(path.resolve()) if path.exists() else settings.generator
-    load = partial(load_labeller, name, settings.device, absolute_spec(settings.reward), facts)
+    adapter = settings.adapter.resolve() if settings.adapter else None
+    load = partial(load_labeller, name, settings.device, absolute_spec(settings.reward), facts, adapter)
     how = {"extra_steps": config.extra_steps, "device": settings.device}
     return lambda batches, store, progress: label_on_ray(load, batches, store, **how, progress=progress)
 
 
-def load_labeller(generator: str, device: str, reward: str, facts: Facts) -> tuple[SDXLGenerator, reward_zoo.Reward]:
+def load_labeller(
+    generator: str, device: str, reward: str, facts: Facts, adapter: Path | None
+) -> tuple[SDXLGenerator, reward_zoo.Reward]:
     """What a worker on another machine needs, by name."""
     import reward_zoo
-    from finetune.generators.pipeline import load_generator
 
-    return load_generator(generator, device), briefed(reward_zoo.load(reward), facts)
+    return _painter(generator, device, adapter), briefed(reward_zoo.load(reward), facts)
+
+
+def _painter(generator: str, device: str, adapter: Path | None) -> SDXLGenerator:
+    """The generator, tuned if there is an adapter."""
+    from finetune.generators.pipeline import load_generator
+    from finetune.lora import load_lora
+
+    loaded = load_generator(generator, device)
+    if adapter:
+        load_lora(loaded.pipeline, adapter)
+    return loaded
 
 
 def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> None:
@@ -135,7 +153,10 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     if data and (settings.prompts or settings.images):
         flag = "prompts" if settings.prompts else "images"
         raise SpecError(f"--{flag} and --data exclude each other: stores hold their {flag}; lasro label takes --{flag}")
-    rounds, writing = _rounds(settings, data), _writing(settings)
+    rounds, writing = (
+        _rounds(settings, data),
+        _writing(settings, (*data, settings.generator, settings.prompts, settings.images)),
+    )
     if _leads() and (out is not None or reward is not None):  # else the store names the reward
         out = out or _default_out(reward)
         check_out(out, **writing)
@@ -144,8 +165,8 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     from finetune.rounds import distill_in_rounds
     from reward_zoo.workers import in_workers
     from surrogate.folder import check_labels
-    from surrogate.jobs import open_store, run_distill, run_training
-    from surrogate.store import PROMPT_TABLE
+    from surrogate.jobs import run_distill, run_training
+    from surrogate.labels import open_store
     from surrogate.team import Team
 
     stores = [open_store(path) for path in data]
@@ -175,7 +196,7 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
         found = {"reward": settings.reward or [reward], "generator": generator, "extra_steps": config.extra_steps}
         run.save_config(as_config(settings, **found), loaded.device)
         if not stores and team.leads:
-            save_facts(run.path / "labels" / PROMPT_TABLE, facts)
+            _save_facts(run, facts)
         work = (run, loaded, scorer, reward)
         if stores:
             result = run_training(*work, stores, config, team)
@@ -205,8 +226,8 @@ def _rounds(settings: DistillSettings, data: Sequence[Path]) -> Rounds:
     return rounds
 
 
-def _writing(settings: RunSettings) -> dict[str, bool]:
-    return {"overwrite": settings.overwrite, "resume": settings.resume}
+def _writing(settings: RunSettings, reads: Sequence[object]) -> dict[str, Any]:
+    return {"overwrite": settings.overwrite, "resume": settings.resume, "reads": reads}
 
 
 def _leads() -> bool:

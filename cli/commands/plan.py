@@ -39,7 +39,7 @@ def plan_labels(
 ) -> None:
     """Print the plan of a labelling and, if `trains`, of the training on its labels (in `rounds`) or on those of `stores`."""
     from finetune.generators.preset import find_preset
-    from surrogate.jobs import label_jobs
+    from surrogate.labels import label_jobs
 
     plan = Plan("distill" if trains else "label", out, downloads=weights_needed([reward], generator))
     rows = sum(map(len, stores)) if stores else len(label_jobs(prompts, config, pictured)) * config.stages + len(pictured)

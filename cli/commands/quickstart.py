@@ -11,6 +11,7 @@ from cli.commands.finetune import print_comparison
 from cli.output import print_json
 from cli.report.page import write_report
 from finetune.config import FinetuneConfig
+from finetune.errors import ConfigError
 from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.runs.folder import RunFolder, open_run
@@ -33,6 +34,8 @@ def quickstart(
     as_json: bool,
 ) -> None:
     """Run both jobs in one folder."""
+    if eval_samples < 1:
+        raise ConfigError(f"--eval-samples {eval_samples}: must be at least 1")
     began = time.time()
     distill_config = DistillConfig(samples=samples, steps=DISTILL_STEPS, seed=seed, **DISTILL)
     tune_config = FinetuneConfig(steps=steps, seed=seed)
@@ -87,7 +90,7 @@ def _both_jobs(
         test=eval_prompts,
         config=tune_config,
         method=load_method(tune_config.method, {}),
-        critic=critic_of(load_surrogate(run.path / "surrogate"), reward, tune_config.seed),
+        critic=critic_of(load_surrogate(run.path / "surrogate"), reward),
         guards=guards,
     )
     tuned = run_finetune(run, job, resume=resume)

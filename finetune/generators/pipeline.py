@@ -17,13 +17,14 @@ from finetune.generators.text import PromptEncoder, identity_of
 from finetune.generators.weights import load_encoders, load_pipeline, pipeline_folder
 from reward_zoo.devices import computes_bfloat16, pick_device, quick
 from reward_zoo.errors import did_you_mean
+from surrogate.building import is_large
 from surrogate.types import LatentSpace, Rollout, TextConditioning
 
 # Latent positions up to which a CPU uses plain attention: half the time of the fused backward pass on tiny-signs (256).
 # On large latents it would hold every score matrix in memory (16,384² at 1024 px).
 SMALL = 1024
-# Pixels decoded at once: on a CPU what its caches hold (twice as fast on tiny-signs as 192 pictures at once), else what a GPU
-# takes beside the networks (16 pictures of 512 × 512).
+# Pixels that the autoencoder takes at once: on a CPU what its caches hold (twice as fast on tiny-signs as 192 pictures at
+# once), else what a GPU takes beside the networks (16 pictures of 512 × 512).
 CPU_PIXELS, GPU_PIXELS = 2**17, 2**22
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,7 +34,7 @@ def load_generator(
     device: str = "auto",
     *,
     precision: str = "float32",
-    gradient_checkpointing: bool = False,
+    gradient_checkpointing: bool | None = None,
     text_cache: Path | None = None,
 ) -> SDXLGenerator:
     """Load a generator onto a device.
@@ -44,7 +45,7 @@ def load_generator(
         precision: of the frozen weights of UNet and text encoders: float32, bfloat16 or float16. x0 is found in float32
             in any case, and the autoencoder stays in float32 unless its `force_upcast` is off. For training: not float16.
         gradient_checkpointing: compute the UNet's activations twice instead of keeping them, and those of a UNet surrogate
-            that is climbed.
+            that is climbed. None: if it is as large as SDXL's.
         text_cache: a folder that remembers encoded prompts; the text encoders are loaded only if a prompt is not there.
 
     Raises:
@@ -92,7 +93,7 @@ class SDXLGenerator:
         device: torch.device | None = None,
         *,
         precision: str = "float32",
-        gradient_checkpointing: bool = False,
+        gradient_checkpointing: bool | None = None,
         texts: PromptEncoder | None = None,
     ) -> None:
         self.pipeline, self.preset, self.name = pipeline, preset, preset.name
@@ -115,14 +116,14 @@ class SDXLGenerator:
             self.vae.to(memory_format=torch.channels_last)
             if height * width <= SMALL:
                 self.unet.set_attn_processor(AttnProcessor())
-        if gradient_checkpointing:
+        if is_large(self.unet) if gradient_checkpointing is None else gradient_checkpointing:
             self.unet.enable_gradient_checkpointing()
         self.latent_space = LatentSpace(self.unet.config.in_channels, height, width, float(self.vae.config.scaling_factor))
 
     @property
     def device(self) -> torch.device:
         """Where its networks are."""
-        return self.unet.device
+        return next(self.unet.parameters()).device  # `unet.device` looks through all modules first: 26 ms for SDXL's
 
     @property
     def extra_steps(self) -> int:
@@ -218,12 +219,16 @@ class SDXLGenerator:
             stages[extra_steps] = self.sample(prompts, seeds, extra_steps)[-1]
         return Rollout(list(prompts), list(seeds), stages)
 
+    @property
+    def at_once(self) -> int:
+        """Pictures that its autoencoder takes at once."""
+        height, width = self.image_size
+        return max(1, (CPU_PIXELS if self.device.type == "cpu" else GPU_PIXELS) // (height * width))
+
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents → images B×3×H×W in [0, 1]."""
-        height, width = self.image_size
-        at_once = max(1, (CPU_PIXELS if self.device.type == "cpu" else GPU_PIXELS) // (height * width))
-        return torch.cat([self.decode_with_gradient(part) for part in latents.split(at_once)])
+        return torch.cat([self.decode_with_gradient(part) for part in latents.split(self.at_once)])
 
     def decode_with_gradient(self, latents: torch.Tensor) -> torch.Tensor:
         """The same, for rewards that are climbed through the pixels."""
@@ -234,8 +239,20 @@ class SDXLGenerator:
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         """Images B×3×H×W in [0, 1] → scaled latents, with gradient; H and W are `image_size`."""
-        images = (images.to(self.device) * 2 - 1).to(self.vae.dtype)
-        return self.vae.encode(images).latent_dist.mean.float() * self.vae.config.scaling_factor
+        parts = []
+        for part in images.split(self.at_once):
+            pixels = (part.to(self.device) * 2 - 1).to(self.vae.dtype)
+            parts.append(self.vae.encode(pixels).latent_dist.mean.float() * self.vae.config.scaling_factor)
+        return torch.cat(parts)
+
+    def save_pipeline(self, folder: Path) -> None:
+        """Write the whole pipeline as it is now, text encoders too, as diffusers loads it.
+
+        Raises:
+            GeneratorError: they were dropped.
+        """
+        self.texts.whole()
+        self.pipeline.save_pretrained(folder)
 
 
 def _guidance(pipeline: StableDiffusionXLPipeline, preset: Preset) -> torch.Tensor | None:

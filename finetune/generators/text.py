@@ -55,13 +55,23 @@ class PromptEncoder:
     @torch.no_grad()
     def together(self, prompts: Sequence[str]) -> Encoded:
         """Of B prompts, where the encoders are: encoded in one go, and kept nowhere."""
-        if self.pipeline.text_encoder is None:
-            self._bring(prompts)
+        self._bring(
+            f"prompt {prompts[0]!r}: was not encoded before the text encoders were dropped; "
+            "encode all prompts first, or load the generator without dropping them"
+        )
         device = self.pipeline.text_encoder.device
         with torch.autocast(device.type, enabled=False):  # whatever the caller's precision is
             given = {"device": device, "do_classifier_free_guidance": False}
             hidden, _, pooled, _ = self.pipeline.encode_prompt(list(prompts), **given)
         return hidden.float(), pooled.float()
+
+    def whole(self) -> None:
+        """See that the pipeline has its text encoders.
+
+        Raises:
+            GeneratorError: they were dropped.
+        """
+        self._bring("the pipeline is not whole: its text encoders were dropped; load the generator without dropping them")
 
     @property
     def dropped(self) -> bool:
@@ -103,15 +113,16 @@ class PromptEncoder:
         except OSError as error:
             raise GeneratorError(f"text cache {self.folder}: cannot be written ({first_line(error)})") from error
 
-    def _bring(self, prompts: Sequence[str]) -> None:
+    def _bring(self, cannot: str) -> None:
+        """Load the encoders where they are missing; `cannot` is what is wrong if they cannot be."""
+        if self.pipeline.text_encoder is not None:
+            return
         if self._load is None:
-            raise GeneratorError(
-                f"prompt {prompts[0]!r}: was not encoded before the text encoders were dropped; "
-                "encode all prompts first, or load the generator without dropping them"
-            )
+            raise GeneratorError(cannot)
         held, device = self._load(), self.pipeline.unet.device
-        for name in ("text_encoder", "text_encoder_2"):
-            setattr(self.pipeline, name, getattr(held, name).to(device).requires_grad_(False).eval())
+        names = ("text_encoder", "text_encoder_2")
+        encoders = {name: getattr(held, name).to(device).requires_grad_(False).eval() for name in names}
+        self.pipeline.register_modules(**encoders)  # or they are not written with it
 
 
 def identity_of(folder: Path, dtype: torch.dtype) -> str:

@@ -21,6 +21,7 @@ class Backbone(nn.Module, ABC):
 
     kind: ClassVar[str]  # how its settings are rebuilt; see backbones/build.py
     blind: bool = False  # whether it never sees the prompt
+    idle: tuple[str, ...] = ()  # beginnings of the names of weights that are never trained: no gradient reaches them
     channels: list[int]  # of each feature map
 
     def __init__(self, alphas_cumprod: torch.Tensor, **settings: Any) -> None:  # noqa: ANN401 - JSON data

@@ -28,6 +28,7 @@ class PixelTower(Backbone):
     """
 
     kind = "pixel-timm"
+    idle = ("vae.",)
 
     def __init__(
         self,

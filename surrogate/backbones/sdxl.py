@@ -51,6 +51,9 @@ class SDXLBackbone(Backbone):
         else:
             self.unet = deepcopy(unet) if depth == "full" else _without_up_path(unet, stages)
         self.unet.float().requires_grad_(True)  # it is trained, whatever the generator's precision
+        self.idle = ("unet.time_embedding.cond_proj.",)  # of the guidance that an LCM's UNet is told
+        if stages:
+            self.idle += (f"unet.down_blocks.{stages - 1}.downsamplers.",)
         widths = list(self.unet.config.block_out_channels)
         if depth == "full":
             self.channels = [widths[-1], *reversed(widths), 2 * self.unet.config.in_channels]
@@ -80,7 +83,7 @@ class SDXLBackbone(Backbone):
             features.append(states[-1] if block.downsamplers is None else states[-2])
         if unet.mid_block is None:
             return features
-        sample = unet.mid_block(sample, emb, encoder_hidden_states=text)
+        sample = unet.mid_block(sample, emb, **_text_argument(unet.mid_block, text))
         if self.depth == "encoder":
             return [*features, sample]
         return [sample, *self._up_path(sample, skips, emb, text, (latents, noisy, *self.levels(times)))]

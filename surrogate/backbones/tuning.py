@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from surrogate.backbones.base import Backbone
 from surrogate.config import Tune
 from surrogate.errors import BackboneError
 
@@ -24,11 +25,11 @@ def add_lora(backbone: nn.Module, rank: int) -> None:
     inject_adapter_in_model(config, backbone.unet, adapter_name="surrogate")
 
 
-def tuned_parameters(backbone: nn.Module, tune: Tune) -> list[nn.Parameter]:
-    """The backbone's weights that are trained; a decoder inside it never is."""
+def tuned_parameters(backbone: Backbone, tune: Tune) -> list[nn.Parameter]:
+    """The backbone's weights that are trained."""
     if tune == "head":
         return []
-    named = [(name, parameter) for name, parameter in backbone.named_parameters() if not name.startswith("vae.")]
+    named = [(name, parameter) for name, parameter in backbone.named_parameters() if not name.startswith(backbone.idle)]
     return [parameter for name, parameter in named if tune == "full" or "lora_" in name]
 
 

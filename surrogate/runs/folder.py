@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
-from surrogate.errors import RunFolderError
+from surrogate.errors import ResumeError, RunFolderError, StoreError
 from surrogate.runs.environment import environment
 from surrogate.runs.state import Pulse, ended_by_wish
+
+MARKS = ("config.yaml", "state.json", "model_index.json")  # what lasro has written in every folder that it may delete
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,14 @@ class Bystander(RunFolder):
         """The process that leads does."""
 
 
-def check_out(out: Path, *, overwrite: bool, resume: bool) -> None:
+def check_out(out: Path, *, overwrite: bool, resume: bool, reads: Iterable[object] = ()) -> None:
     """See that `out` may be written, before any work.
 
+    `reads` is what the run is given to read: names, paths or None.
+
     Raises:
-        RunFolderError: it exists and neither flag is set, is a file, or cannot be created.
+        RunFolderError: it exists and neither flag is set, is a file, cannot be created, or overwriting it would delete what
+            is read or what is no run.
     """
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"--out {out}: is a file; give a folder")
@@ -80,6 +85,8 @@ def check_out(out: Path, *, overwrite: bool, resume: bool) -> None:
         raise RunFolderError(f"--out {out}: exists; use --overwrite to start anew, --resume to go on, or another folder")
     if overwrite and resume:
         raise RunFolderError("--overwrite and --resume exclude each other; give one")
+    if overwrite and out.exists():
+        _check_loss(out, reads)
     parent = out
     while not parent.exists():
         parent = parent.parent
@@ -91,21 +98,37 @@ def check_out(out: Path, *, overwrite: bool, resume: bool) -> None:
         raise RunFolderError(f"--out {out}: cannot write there ({error.strerror}); choose another folder") from error
 
 
+def _check_loss(out: Path, reads: Iterable[object]) -> None:
+    """See that what is deleted is a run, and nothing that is needed."""
+    needed = [Path(given) for given in reads if isinstance(given, str | Path)]
+    for path in needed:
+        if path.exists() and path.resolve().is_relative_to(out.resolve()):
+            raise RunFolderError(f"--overwrite would delete {path}, which this run reads; give another folder as --out")
+    if any(out.iterdir()) and not any((out / name).exists() for name in MARKS):
+        raise RunFolderError(f"--overwrite would delete {out}, which holds no run; delete it yourself, or give another --out")
+
+
 @contextmanager
-def open_run(out: Path, *, overwrite: bool = False, resume: bool = False, watched: bool = True) -> Iterator[RunFolder]:
+def open_run(
+    out: Path, *, overwrite: bool = False, resume: bool = False, watched: bool = True, reads: Iterable[object] = ()
+) -> Iterator[RunFolder]:
     """The run's folder; taken away again when the run fails before it has made anything of worth.
 
-    `watched` runs say in it how they fare, and can be paused and stopped through it.
+    `watched` runs say in it how they fare, and can be paused and stopped through it. A run that cannot be gone on with keeps
+    the config.yaml that it was made with. `reads` as in `check_out`.
     """
-    check_out(out, overwrite=overwrite, resume=resume)
+    check_out(out, overwrite=overwrite, resume=resume, reads=reads)
     if overwrite and out.exists():
         shutil.rmtree(out)
-    fresh = not out.exists()
+    fresh, config = not out.exists(), out / "config.yaml"
+    made_with = config.read_bytes() if resume and config.exists() else None
     out.mkdir(parents=True, exist_ok=True)
     try:
         with Pulse(out) if watched else nullcontext() as pulse:
             yield RunFolder(out, pulse)
-    except BaseException:
+    except BaseException as error:
+        if made_with is not None and isinstance(error, ResumeError | StoreError):
+            config.write_bytes(made_with)
         if fresh and not any(out.rglob("*.parquet/*.parquet")) and not any(out.rglob("*.pt")):
             shutil.rmtree(out, ignore_errors=True)
         raise

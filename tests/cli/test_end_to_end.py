@@ -7,6 +7,10 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 
+from finetune.generators.pipeline import load_generator
+from finetune.lora import attach_lora, lora_state, save_lora
+from surrogate.store import LabelledStore
+
 PROMPTS = "\n".join(f"a {color} {thing}" for color in ("red", "blue", "green") for thing in ("cat", "dog", "tree", "boat"))
 
 
@@ -24,6 +28,7 @@ def test_distill_finetune_generate(lasro, place, tiny_sdxl):
     code, result, err = lasro(*distill, "--json")
     assert code == 0, err
     assert result["reward_calls"] == 48
+    assert "for more labels" not in err
     assert 0 <= result["pairwise"]["accuracy"] <= 1
     for name in ("surrogate/model.safetensors", "surrogate/README.md", "labels/meta.json", "config.yaml", "summary.json"):
         assert (place / "d" / name).is_file(), name
@@ -82,6 +87,38 @@ def test_labels_first_and_training_later_is_the_same(lasro, place, tiny_sdxl):
     tune = ["finetune", "--surrogate", place / "t" / "surrogate", "--prompts", place / "prompts.txt", "--steps", 1]
     code, _, err = lasro(*tune, "--eval-prompts", place / "prompts.txt", "--batch-size", 2, "--out", place / "g")
     assert code == 0, err
+
+
+def test_labels_of_a_tuned_generator(lasro, place, tiny_sdxl):
+    unet, adapter = load_generator(str(tiny_sdxl)).unet, place / "adapter"
+    for parameter in attach_lora(unet, rank=4, targets="attention", seed=0):
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_lora(lora_state(unet), adapter)
+
+    label = ["label", "--reward", f"{place}/own.py:light", "--generator", tiny_sdxl, "--prompts", place / "prompts.txt"]
+    label += ["--samples", 100, "--noises", 2, "--json", "--out"]
+    code, labelled, err = lasro(*label, place / "untuned")
+    assert (code, labelled["labels"]) == (0, 48)
+    assert "--samples 100: all prompts, with 2 noises each, make 48; for more labels give more prompts" in err
+    code, _, err = lasro(*label, place / "tuned", "--adapter", adapter)
+    assert code == 0, err
+    stores = [LabelledStore.open(place / run / "labels") for run in ("untuned", "tuned")]
+    rows = [store.table("prompt", "seed", "stage").to_pylist() for store in stores]
+    assert rows[0] == rows[1]
+    untuned, tuned = (store.latents()[torch.arange(len(store))] for store in stores)
+    assert not torch.equal(untuned, tuned)  # the same prompts and noises, painted by another
+    code, _, err = lasro(*label, place / "tuned", "--resume")
+    assert code == 2
+    assert "adapter" in err
+
+    both = ["--data", place / "untuned", "--data", place / "tuned"]
+    code, _, err = lasro("distill", *both, "--steps", 2, "--out", place / "both")
+    assert code == 0, err
+    assert f"`{tiny_sdxl}`, `{tiny_sdxl} + {adapter}`" in (place / "both" / "surrogate" / "README.md").read_text()
+
+    code, _, err = lasro(*label, place / "none", "--adapter", place / "nowhere")
+    assert code == 2
+    assert "pytorch_lora_weights.safetensors is missing" in err
 
 
 def test_scores_of_files(lasro, place):

@@ -48,6 +48,17 @@ def test_a_generator_compared_with_itself_has_not_moved(found, generator):
     }
 
 
+def test_a_guard_that_gave_no_score_is_no_witness():
+    scores, none = np.linspace(0.4, 0.6, 16), np.full(16, np.nan)
+    before = Evaluation(scores, guards={"good": scores, "broken": none}, alarms={"dark": none})
+    after = Evaluation(scores + 0.1, guards={"good": scores, "broken": none}, alarms={"dark": none})
+    result = compare(before, after, generator=None)
+    assert [guard["name"] for guard in result["guards"]] == ["good"]
+    assert result["alarms"] == {}
+    assert verdict(result)["warnings"] == ["guard broken gave no score, so that it guarded nothing"]
+    assert "broken" in verdict(result)["words"]
+
+
 def test_perceptual_distance_is_a_distance_of_looks(generator):
     measure, rng = PerceptualFeatures(generator), torch.Generator().manual_seed(0)
     picture = torch.rand(1, 3, 128, 128, generator=rng)

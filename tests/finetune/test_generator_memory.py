@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from finetune.diversity import PerceptualFeatures
 from finetune.errors import GeneratorError
 from finetune.generators import pipeline as loading
 from finetune.generators.pipeline import load_generator
@@ -48,6 +49,20 @@ def test_an_autoencoder_that_is_safe_in_half_precision_is_in_half_precision(base
     assert half.encode_images(images).dtype == torch.float32
 
 
+def test_the_autoencoder_never_takes_more_pictures_than_its_memory_holds(generator, monkeypatch):
+    images, taken = torch.rand(5, 3, *generator.image_size), []
+    features = PerceptualFeatures(generator)
+    whole = generator.encode_images(images), features.mean_distance(images[:2], images[2:4])
+    height, width = generator.image_size
+    monkeypatch.setattr(loading, "CPU_PIXELS", 2 * height * width)
+    hook = generator.vae.encoder.conv_in.register_forward_pre_hook(lambda _, given: taken.append(len(given[0])))
+    parts = generator.encode_images(images), features.mean_distance(images[:2], images[2:4])
+    hook.remove()
+    assert torch.allclose(parts[0], whole[0], atol=1e-5)
+    assert parts[1] == pytest.approx(whole[1], rel=1e-4)
+    assert taken == [2, 2, 1, 1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("backbone", ["full", "encoder"])
 def test_surrogates_of_a_half_precision_generator_train_in_float32(tiny_sdxl, backbone):
     surrogate = untrained(load_generator(str(tiny_sdxl), "cpu", precision="bfloat16"), backbone)
@@ -76,6 +91,16 @@ def test_gradient_checkpointing_computes_twice_and_changes_no_number(tiny_sdxl):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6 * float(kept[0][0].abs().max().clamp(min=1)))
 
 
+def test_a_large_unet_computes_its_activations_twice_unless_told_otherwise(tiny_sdxl, monkeypatch):
+    def computes_twice(**given):
+        return load_generator(str(tiny_sdxl), "cpu", **given).unet.is_gradient_checkpointing
+
+    assert not computes_twice()
+    monkeypatch.setattr("surrogate.building.LARGE", 1000)
+    assert computes_twice()
+    assert not computes_twice(gradient_checkpointing=False)
+
+
 @pytest.mark.parametrize("saves", [False, True])
 def test_the_surrogate_that_is_climbed_saves_memory_too(tiny_sdxl, tmp_path, saves):
     generator = load_generator(str(tiny_sdxl), "cpu", gradient_checkpointing=saves)
@@ -99,6 +124,16 @@ def test_prompts_come_back_from_disk_bit_for_bit(precision, tiny_sdxl, tmp_path,
         for part in ("prompt_embeds", "pooled", "time_ids"):
             assert torch.equal(getattr(conditioning, part), getattr(plain, part))
     assert torch.equal(second.rollout(PROMPTS, [1, 2]).z2, first.rollout(PROMPTS, [1, 2]).z2)
+
+
+def test_a_pipeline_is_written_with_the_encoders_that_were_not_needed(tiny_sdxl, tmp_path):
+    for _ in range(2):
+        generator = load_generator(str(tiny_sdxl), "cpu", text_cache=tmp_path / "cache")
+        generator.encode(PROMPTS)
+    assert generator.pipeline.text_encoder is None
+    generator.save_pipeline(tmp_path / "pipeline")
+    again = load_generator(str(tmp_path / "pipeline"), "cpu")
+    assert torch.equal(again.encode(PROMPTS).pooled, generator.encode(PROMPTS).pooled)
 
 
 def test_other_encoders_read_none_of_it(tiny_sdxl, base, tmp_path):
@@ -135,6 +170,8 @@ def test_without_encoders_known_prompts_are_answered(cached, tiny_sdxl, tmp_path
     for ask in (generator.encode, generator.encode_passing):
         with pytest.raises(GeneratorError, match=r"prompt 'a bird': was not encoded before .* dropped; encode"):
             ask(["a cat", "a bird"])
+    with pytest.raises(GeneratorError, match="the pipeline is not whole: its text encoders were dropped"):
+        generator.save_pipeline(tmp_path / "pipeline")
     generator.drop_text_encoders()  # again is harmless
     untrained(generator, "encoder")  # which asks for the empty prompt
     if cached:

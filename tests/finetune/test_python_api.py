@@ -4,12 +4,15 @@ import threading
 from dataclasses import fields
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
 import finetune
 import reward_zoo
 import surrogate
+from finetune.errors import ConfigError, GeneratorError
+from finetune.lora import WEIGHTS_FILE
 from reward_zoo.errors import SpecError
 from reward_zoo.loading import spec_of
 from surrogate.errors import RunFolderError
@@ -113,6 +116,35 @@ def test_tuned_as_the_command_tunes_and_resumed(distilled, tuning, lasro, tiny_s
     assert finetune.finetune(distilled, out=tmp_path / "run", resume=True, **tuning)["reward"] == result["reward"]
 
 
+@pytest.mark.parametrize("tune", ["lora", "full"])
+def test_what_is_handed_over_stays_as_it_is(tune, distilled, tuning, tiny_sdxl, tmp_path):
+    """So a second call is the same run."""
+    own, weights = finetune.load_generator(str(tiny_sdxl), "cpu"), distilled.surrogate.state_dict()
+    weights = {name: tensor.clone() for name, tensor in weights.items()}
+    given = {**tuning, "generator": own, "tune": tune, "method_settings": {"adapt_every": 1, "adapt_prompts": 2}}
+    first, again = (finetune.finetune(distilled, out=tmp_path / name, **given) for name in ("first", "again"))
+    assert first["reward"] == again["reward"]
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in distilled.surrogate.state_dict().items())
+    if tune == "lora":
+        files = [tmp_path / name / "adapter" / WEIGHTS_FILE for name in ("first", "again")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        finetune.load_lora(own.pipeline, tmp_path / "first" / "adapter")
+        with pytest.raises(GeneratorError, match="has an adapter already"):
+            finetune.finetune(distilled, out=tmp_path / "third", **given)
+
+
+def test_an_adapter_is_written_before_anything_else_may_fail(distilled, tuning, monkeypatch, tmp_path):
+    def out_of_memory(*_given, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr("finetune.jobs.compare", out_of_memory)
+    with pytest.raises(MemoryError):
+        finetune.finetune(distilled, out=tmp_path / "run", **tuning)
+    assert (tmp_path / "run" / "adapter" / WEIGHTS_FILE).is_file()
+    monkeypatch.undo()
+    assert "verdict" in finetune.finetune(distilled, out=tmp_path / "run", resume=True, **tuning)
+
+
 def test_mistakes_are_named(distilled, generator, tuning, tmp_path):
     out = tmp_path / "run"
     for given, said in (
@@ -124,11 +156,19 @@ def test_mistakes_are_named(distilled, generator, tuning, tmp_path):
             surrogate.distill("brightness", generator, PROMPTS, out=out, **given)
     with pytest.raises(SpecError, match="did you mean 'lora_rank'"):
         finetune.finetune(distilled, out=out, lora_ranks=2, **tuning)
+    with pytest.raises(ConfigError, match="--eval-samples 0: must be at least 1"):
+        finetune.finetune(distilled, out=out, **{**tuning, "eval_samples": 0})
     with pytest.raises(SpecError, match="climbs a surrogate"):
         finetune.finetune(reward="brightness", out=out, **tuning)
     assert not out.exists()
+    whole = distilled.folder.parent
     with pytest.raises(RunFolderError, match="exists"):
-        surrogate.distill("brightness", generator, PROMPTS, out=distilled.folder.parent)
+        surrogate.distill("brightness", generator, PROMPTS, out=whole)
+    with pytest.raises(RunFolderError, match=f"--overwrite would delete {whole}, which this run reads"):
+        surrogate.distill("brightness", generator, data=[whole], out=whole, overwrite=True)
+    with pytest.raises(RunFolderError, match=f"--overwrite would delete {distilled.folder}, which this run reads"):
+        finetune.finetune(distilled, out=whole, overwrite=True, **tuning)
+    assert distilled.folder.is_dir()
 
 
 def test_no_setting_means_two_things():

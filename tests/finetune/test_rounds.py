@@ -11,7 +11,7 @@ from finetune.errors import ConfigError
 from finetune.generators.pipeline import load_generator
 from finetune.rounds import distill_in_rounds, drift_of
 from surrogate.config import DistillConfig
-from surrogate.jobs import read_labels, run_label
+from surrogate.labels import read_labels, run_label
 from surrogate.runs.folder import RunFolder
 from surrogate.store import LabelledStore
 

@@ -7,14 +7,14 @@ import torch
 
 from finetune.anchor import TrustRegion
 from finetune.config import FinetuneConfig
-from finetune.errors import ConfigError
+from finetune.errors import ConfigError, PromptError
 from finetune.methods import METHODS, load_method
 from finetune.objective import NormaliseAndClip
 from finetune.tuning import AveragedParameters
 from surrogate.checkpoint import Checkpoints
 from surrogate.errors import ResumeError
 from tests.tiny.toy import ToyGenerator
-from tests.tiny.tuning import SMALL, make_trainer, mean_latent
+from tests.tiny.tuning import PROMPTS, SMALL, make_trainer, mean_latent, untrained
 
 FROZEN = {"adapt_steps": "0"}
 WIDE = {"anchor_band": "0.5", "anchor_band_max": "0.5"}
@@ -65,14 +65,18 @@ def test_a_run_ends_when_its_calls_are_spent():
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("refl", "draft-lv")])
 def test_resumed_is_uninterrupted(tmp_path, method):
+    def trainer():
+        critic = untrained(dropout=0.5) if method == "lasro" else None
+        return make_trainer(method=method, options=options, critic=critic, steps=4)
+
     options = {"adapt_every": "2", "adapt_steps": "1"} if method == "lasro" else {}
     checkpoints = Checkpoints(tmp_path, keep=2)
-    whole = make_trainer(method=method, options=options, steps=4)
+    whole = trainer()
     whole.run()
-    cut = make_trainer(method=method, options=options, steps=4)
+    cut = trainer()
     cut.report = lambda record: setattr(cut, "leave", record["step"] == 2)
     cut.run(checkpoints)
-    resumed = make_trainer(method=method, options=options, steps=4)
+    resumed = trainer()
     resumed.load(checkpoints)
     assert resumed.step == 2
     resumed.run()
@@ -131,6 +135,37 @@ def test_resuming_with_other_settings_names_the_field(tmp_path):
         make_trainer(critic=mean_latent(), options=FROZEN | {"adapt_every": "3"}, steps=2).load(checkpoints)
 
 
+def test_resuming_with_other_prompts_is_refused(tmp_path):
+    """Checkpoints number them."""
+    checkpoints = Checkpoints(tmp_path)
+    make_trainer(method="gors", steps=2).run(checkpoints)
+    with pytest.raises(ResumeError, match=r"prompts was '8 texts \(.*\)' and is now '9 texts"):
+        make_trainer(method="gors", steps=2, prompts=["a new one", *PROMPTS]).load(checkpoints)
+
+
+def test_one_prompt_is_too_few():
+    with pytest.raises(PromptError, match="--prompts: 1 distinct, which validation needs; give at least 2"):
+        make_trainer(method="ddpo", prompts=["a cat"] * 8)
+
+
+def test_after_a_step_that_is_not_a_number_training_goes_on():
+    trainer = make_trainer(critic=mean_latent(), options=WIDE | {"adapt_every": "2", "adapt_steps": "1"}, steps=6)
+    score, losses, seen = trainer.method.surrogate.score, trainer.method.adapter.surrogate.forward, []
+
+    def lost(*given, **more):
+        return score(*given, **more) * (math.nan if trainer.step == 2 else 1.0)
+
+    def lost_in_training(*given, **more):
+        looks, scores = losses(*given, **more)
+        return looks, scores * (math.nan if trainer.step == 2 else 1.0)
+
+    trainer.method.surrogate.score, trainer.method.surrogate.forward = lost, lost_in_training
+    trainer.report = lambda record: seen.append(record["skipped_steps"]) if record["step"] else None
+    trainer.run()
+    assert seen == [0, 1, 1, 1, 1, 1]
+    assert math.isfinite(trainer.method.metrics["surrogate_z2"])
+
+
 def test_a_non_finite_step_is_skipped():
     trainer = make_trainer(critic=mean_latent(sign=math.nan), options=FROZEN, steps=1)
     before = trainer.tuned.state()
@@ -165,6 +200,16 @@ def test_gathered_batches_are_one_larger_step():
     trainer.optimizer.step = lambda: (updates.append(trainer.step), step())
     trainer.run()
     assert updates == [1, 2, 3]
+
+
+def test_losses_that_are_fewer_than_were_to_be_gathered_still_train():
+    """pso leaves out ties, so that a step may have fewer losses than `gradient_accumulation_steps`."""
+    few, alone = (make_trainer(method="pso", steps=1, batch_size=2, gradient_accumulation_steps=gather) for gather in (8, 1))
+    for trainer in (few, alone):
+        trainer.run()
+    before = make_trainer(method="pso").tuned.state()
+    assert any(not torch.equal(before[name], tensor) for name, tensor in few.tuned.state().items())
+    assert few.skipped == 0
 
 
 def test_the_wall_stands_at_the_band():

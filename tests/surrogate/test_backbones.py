@@ -1,6 +1,7 @@
 """Backbones: where their weights come from, what of them is trained, and what they must not see."""
 
 import json
+from copy import copy
 
 import pytest
 import torch
@@ -59,6 +60,46 @@ def test_the_up_path_is_never_read(generator, unet_folder, monkeypatch):
     assert not any(name.startswith("up_blocks") for name, _ in unet.named_parameters())
     with pytest.raises(BackboneError, match=r"up_blocks.* is missing; the checkpoint is incomplete"):
         load_unet(str(unet_folder), depth="full")
+
+
+def unet_like(generator, **changes):
+    """The tiny generator with a new UNet of another kind."""
+    other = copy(generator)
+    other.unet = UNet2DConditionModel.from_config({**generator.unet.config, **changes}).requires_grad_(False)
+    return other
+
+
+@pytest.mark.parametrize("name", ["full", "encoder"])
+def test_a_middle_without_text(generator, rollout, name):
+    """As that of segmind/SSD-1B."""
+    other = unet_like(generator, mid_block_type="UNetMidBlock2D")
+    scores = look(untrained(other, name), rollout, generator)
+    assert scores.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "changes"),
+    [
+        ("full", {}, {}),
+        ("full", {}, {"time_cond_proj_dim": 8}),  # LCM's UNet
+        ("encoder", {}, {"time_cond_proj_dim": 8}),
+        ("encoder", {"backbone_depth": 1}, {}),
+        ("latent-cnn", {}, {}),
+        ("latent-vit", {}, {}),
+        ("pixel-timm:resnet10t", {}, {}),
+    ],
+)
+def test_all_that_is_trained_gets_a_gradient(generator, rollout, name, settings, changes):
+    """Several processes that train one surrogate wait for every gradient."""
+    surrogate = untrained(unet_like(generator, **changes), name, **settings)
+    surrogate.unfreeze()
+    noise = torch.randn_like(rollout.z2)
+    _, scores = surrogate(rollout.z2, generator.encode(rollout.prompts), torch.tensor([50, 50]), noise)
+    scores.square().sum().backward()
+    trained = {id(parameter) for parameter in surrogate.trained_parameters()}
+    named = [(name, parameter) for name, parameter in surrogate.named_parameters() if id(parameter) in trained]
+    assert named
+    assert [name for name, parameter in named if parameter.grad is None] == []
 
 
 def test_sharded_weights_are_found(generator, unet_folder):

@@ -85,6 +85,10 @@ def test_what_is_left_open_is_settled_by_the_network():
     assert (reader.backbone, unet.backbone) == ("latent-cnn", "full")
     assert reader.steps > unet.steps
     assert DistillConfig(steps=7).settled(perceives=True).steps == 7
+    large = DistillConfig().settled(perceives=False, large=True)
+    assert large.gradient_checkpointing
+    assert large.prompts_per_batch * large.rows_per_prompt <= 16  # 1.7 GB of activations each, at 512 px
+    assert DistillConfig().settled(perceives=True, large=True) == reader
     assert reader.settled(perceives=False, labels=10**6) == reader
 
 

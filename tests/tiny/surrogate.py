@@ -28,11 +28,15 @@ class Itself(Backbone):
 
     kind, channels = "itself", [4]
 
+    def __init__(self, alphas_cumprod: torch.Tensor, dropout: float = 0.0) -> None:
+        super().__init__(alphas_cumprod)
+        self.dropout = torch.nn.Dropout(dropout)
+
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
     ) -> list[torch.Tensor]:
         """Whatever the prompt and the noise."""
-        return [latents]
+        return [self.dropout(latents)]
 
 
 def untrained(generator: SDXLGenerator, backbone: str = "encoder", **settings: object) -> Surrogate:

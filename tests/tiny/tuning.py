@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,11 +52,12 @@ def mean_latent(sign: float = 1.0) -> Surrogate:
     return Surrogate(Itself(torch.ones(1000)), [MeanHead(sign)], parts=[part], latent_space=SPACE, score_time=0)
 
 
-def untrained() -> Surrogate:
-    """A convolutional head that knows nothing yet."""
+def untrained(dropout: float = 0.0) -> Surrogate:
+    """A convolutional head that knows nothing yet, on latents of which training drops some numbers."""
     torch.manual_seed(0)
     part = Part("mean", mean=0.5, spread=0.1)
-    return Surrogate(Itself(torch.ones(1000)), [ConvHead([4], width=8)], parts=[part], latent_space=SPACE, score_time=0)
+    backbone = Itself(torch.ones(1000), dropout)
+    return Surrogate(backbone, [ConvHead([4], width=8)], parts=[part], latent_space=SPACE, score_time=0)
 
 
 class Brightness(reward_zoo.Reward):
@@ -76,6 +78,7 @@ def make_trainer(
     pictures: RealPictures | None = None,
     reward: str | None = None,
     generator: SDXLGenerator | None = None,
+    prompts: Sequence[str] = PROMPTS,
     **settings: Any,
 ) -> Trainer:
     """A trainer of the toy generator by `Brightness`, unless others are given."""
@@ -85,4 +88,4 @@ def make_trainer(
     distilled = DistillConfig(max_time=50, score_time=10, losses=("regression",)).settled(perceives=False)
     critics = Critic(critic or untrained(), distilled, margin=0.0) if kind.needs_surrogate else None
     true = reward_zoo.load(reward) if reward else Brightness()
-    return Trainer(generator, true, PROMPTS, config, (kind, given), critic=critics, pictures=pictures)
+    return Trainer(generator, true, prompts, config, (kind, given), critic=critics, pictures=pictures)
