@@ -14,7 +14,7 @@ from cli.settings import command, offer
 
 generate_app = typer.Typer(rich_markup_mode=None)
 search_flag = partial(typer.Option, rich_help_panel="Search, by a surrogate")
-LIKE = ("prompt", "seed", "generator", "adapter", "num_inference_steps")
+LIKE = ("prompt", "seed", "generator", "adapter", "num_inference_steps", "surrogate", "best_of", "optimize_noise")
 
 
 def like_picture(context: typer.Context, path: Path | None) -> Path | None:
@@ -60,7 +60,7 @@ class GenerateSettings:
         typer.Option(
             is_eager=True,
             callback=like_picture,
-            help="Prompt, seed, generator, adapter and steps of a picture; flags go over them.",
+            help="Prompt, seed, generator, adapter, steps and search of a picture; flags go over them.",
         ),
     ] = None
     batch_size: Annotated[int, typer.Option(help="Pictures painted at once.")] = 8
@@ -69,7 +69,7 @@ class GenerateSettings:
     optimize_noise: Annotated[int, search_flag(help="Climb the surrogate in the noise by so many steps.")] = 0
     weights: WeightsFolder = None
     device: Device = "auto"
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what stands at --out.")] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace lasro's pictures at --out.")] = False
     json: Json = False
 
 

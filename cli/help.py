@@ -6,6 +6,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from cli.output import data_alone
+
 PLAINLY = {
     **{"<list[str]>": "TEXT", "<list[Path]>": "PATH", "<list[int]>": "N"},
     **{"<str>": "TEXT", "<path>": "PATH", "<int>": "N", "<float>": "X"},
@@ -14,7 +16,15 @@ LAST = "Run"  # the group of flags that every long command has
 
 
 class Grouped(TyperCommand):
-    """A command whose help shows flags by their group (`rich_help_panel`), those without one first."""
+    """A command whose help shows flags by their group (`rich_help_panel`), those without one first.
+
+    While it runs, stdout is its data alone.
+    """
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's, or typer's copy of it
+        """Run it."""
+        with data_alone():
+            return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's, or typer's copy of it
         """Write the flags, a section a group."""

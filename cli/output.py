@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
+
+_stdout: list[TextIO] = []  # as it was before a command began
+
+
+@contextmanager
+def data_alone() -> Iterator[None]:
+    """What the functions below print goes to stdout; what anybody else does, a person's reward or a library, to stderr."""
+    _stdout.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout.pop()
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - any JSON data
     """One JSON value on stdout; NaN becomes null."""
-    print(json.dumps(_without_nan(data), indent=2, ensure_ascii=False))
+    print_lines([json.dumps(_without_nan(data), indent=2, ensure_ascii=False)])
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Text on stdout."""
-    print("\n".join(lines))
+    """Text on stdout, at once: whoever started a server waits for it."""
+    print("\n".join(lines), file=_stdout[-1] if _stdout else None, flush=True)
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A plain table on stdout, readable without colour."""
     texts = [list(headers), *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
-    for row in texts:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_lines(["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in texts])
 
 
 def size_of(count: int | float | None) -> str:

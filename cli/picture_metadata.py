@@ -60,6 +60,17 @@ def save_png(picture: Image, path: Path, parameters: dict[str, Any] | None = Non
     draft.replace(path)
 
 
+def is_ours(path: Path) -> bool:
+    """Whether `lasro generate` wrote a file."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return JSON_KEY in getattr(picture, "text", {})
+    except (OSError, ValueError):
+        return False
+
+
 def read_parameters(path: Path) -> dict[str, Any]:
     """What `lasro generate` wrote into a picture; of another tool's picture, what its infotext says.
 

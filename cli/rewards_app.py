@@ -148,7 +148,7 @@ def cache_info(json: Json = False) -> None:
 
 @cache_app.command("clear", cls=Grouped, epilog=shown("lasro cache clear --reward ocr"))
 def cache_clear(
-    reward: Annotated[str | None, typer.Option(help="Only the scores of this spec.")] = None, json: Json = False
+    reward: Annotated[str | None, typer.Option(help="Only those of this spec, or its members.")] = None, json: Json = False
 ) -> None:
     """Forget kept scores."""
     from cli.commands.scoring import cache_clear_command

@@ -1,8 +1,8 @@
 """Scores kept on disk, so that the same picture is never judged twice by the same reward.
 
 One SQLite file, `$LASRO_CACHE/scores.sqlite` (default ~/.cache/lasro). A key is a hash of the reward's identity (spec, card
-version, the bytes of a user's own code, size and time of files that the spec names), the pixels, prompt, target, metadata and
-reference; failed items are not kept. SQLite's locks make it safe for several processes.
+version, the bytes of a user's own code and of what it imports from beside it, size and time of files that the spec names), the
+pixels, prompt, target, metadata and reference; failed items are not kept. SQLite's locks make it safe for several processes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -164,8 +165,8 @@ def identity(reward: Reward, spec: str) -> str:
     parsed = parse_spec(spec)
     parsed = parse_spec(parsed.spec) if isinstance(parsed, IsolatedSpec) else parsed
     own = _own_code(reward, parsed)
-    source = hashlib.blake2b(Path(own).read_bytes()).hexdigest() if own else ""
-    given = [*parsed.options.values(), parsed.argument] if isinstance(parsed, NamedSpec) else []
+    source = hashlib.blake2b(b"".join(file.read_bytes() for file in own)).hexdigest() if own else ""
+    given = [*parsed.options.values(), parsed.argument] if isinstance(parsed, NamedSpec | ObjectSpec) else []
     paths = [Path(text).expanduser() for value in given for text in (value, value.rpartition(":")[0]) if text]
     files = [file for path in paths if path.exists() for file in _files(path)]
     stamps = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
@@ -173,12 +174,18 @@ def identity(reward: Reward, spec: str) -> str:
     return json.dumps([absolute_spec(spec), card.name, card.version, card.requirements, card.python, source, stamps])
 
 
-def _own_code(reward: Reward, parsed: Any) -> str | None:  # noqa: ANN401 - what `parse_spec` gives
-    """The file of a reward that is not lasro's."""
+def _own_code(reward: Reward, parsed: Any) -> list[Path]:  # noqa: ANN401 - what `parse_spec` gives
+    """The file of a reward that is not lasro's, and what it imported from beside it, where this process did."""
+    in_file = isinstance(parsed, ObjectSpec) and parsed.where.endswith(".py")
     if isinstance(reward, Isolated):
-        return parsed.where if isinstance(parsed, ObjectSpec) and parsed.where.endswith(".py") else None
+        return [Path(parsed.where)] if in_file else []
     code = reward.function if isinstance(reward, FunctionReward) else type(reward)
-    return None if (code.__module__ or "").startswith("reward_zoo.") else inspect.getsourcefile(code)
+    file = None if (code.__module__ or "").startswith("reward_zoo.") else inspect.getsourcefile(code)
+    own = {Path(file).absolute()} if file else set()
+    if own and in_file:
+        loaded = {Path(getattr(module, "__dict__", {}).get("__file__") or "").absolute() for module in [*sys.modules.values()]}
+        own |= {path for path in loaded if path.parent == Path(file).absolute().parent and path.suffix == ".py"}
+    return sorted(own)
 
 
 def _files(path: Path) -> list[Path]:

@@ -17,7 +17,7 @@ class Weights:
     file: str
     bytes: int
     place_by_hand: str  # how to put it on a machine without network
-    optional: bool = False  # only some option of the reward loads it
+    optional: str = ""  # the option that loads it, in place of others of its source: "version=2.0"
 
     @property
     def on_hub(self) -> bool:

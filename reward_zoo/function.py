@@ -10,13 +10,14 @@ from reward_zoo.card import RewardCard
 from reward_zoo.errors import SpecError
 from reward_zoo.reward import Reward, RewardInputs
 
-ARGUMENTS = ("images", "prompts", "targets", "metadata")
+NEED_OF = {"prompts": "prompt", "targets": "target", "metadata": "metadata", "references": "reference"}  # by argument
+ARGUMENTS = ("images", *NEED_OF)
 
 
 class FunctionReward(Reward):
-    """Wraps `function(images, prompts, targets, metadata)`, or any subset of these by name.
+    """Wraps `function(images, prompts, targets, metadata, references)`, or any subset of these by name.
 
-    Unless a card is given, one is made from the signature: `prompts` and `targets` without a default are needs.
+    Unless a card is given, one is made from the signature: all but `images` that have no default are needs.
     """
 
     written: ClassVar[str] = "as FILE.py:FUNCTION or MODULE:ATTRIBUTE"
@@ -40,7 +41,6 @@ class FunctionReward(Reward):
         self.function = function
         self.arguments = [argument for argument in ARGUMENTS if argument in parameters]
         required = [p for p in parameters.values() if p.default is p.empty]
-        needs = {"prompts": "prompt", "targets": "target", "metadata": "metadata"}
         self.card = card or RewardCard(
             name=name,
             summary=(inspect.getdoc(function) or "a user's own function").splitlines()[0],
@@ -48,7 +48,7 @@ class FunctionReward(Reward):
             typical=(0.0, 1.0),
             source=inspect.getsourcefile(function) or "a user's own function",
             license="the user's own",
-            needs=tuple(needs[p.name] for p in required if p.name in needs),
+            needs=tuple(NEED_OF[p.name] for p in required if p.name in NEED_OF),
         )
 
     def score(self, inputs: RewardInputs) -> Any:  # noqa: ANN401 - checked by Reward.__call__

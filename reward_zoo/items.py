@@ -102,9 +102,11 @@ def captioned(path: Path) -> list[tuple[Path, str]]:
     """Pictures with their prompts: a table, or a folder with metadata.csv or .jsonl, or with a text file beside each picture.
 
     Raises:
-        ImageError: no picture there.
+        ImageError: no such folder, or no picture there.
         TableError: a picture without a prompt, or a table that cannot be read.
     """
+    if not path.exists() and path.suffix.lower() not in TABLE_SUFFIXES and not glob.has_magic(str(path)):
+        raise ImageError(f"--images {path}: no such folder; give a table, or a folder of pictures with their prompts")
     tables = [path / f"metadata{suffix}" for suffix in TABLE_SUFFIXES] if path.is_dir() else []
     items = _expand(next((table for table in tables if table.is_file()), path))
     found = []
@@ -141,8 +143,8 @@ def _from_table(path: Path) -> list[Item]:
     return [
         Item(
             image=path.parent / image,
-            prompt=_text(row, *PROMPT_COLUMNS),
-            target=_text(row, "target"),
+            prompt=text_of(row, PROMPT_COLUMNS),
+            target=text_of(row, ("target",)),
             metadata=metadata_record(row.get("metadata"), path),
             reference=path.parent / row["reference"] if row.get("reference") else None,
         )
@@ -150,7 +152,7 @@ def _from_table(path: Path) -> list[Item]:
     ]
 
 
-def _text(row: dict[str, Any], *names: str) -> str | None:
-    """An empty prompt is a prompt; a null is none."""
+def text_of(row: dict[str, Any], names: Sequence[str]) -> str | None:
+    """The text in the first column of `names` that there is; an empty prompt is a prompt, a null is none."""
     value = next((row[name] for name in names if name in row), None)
     return None if value is None else str(value)

@@ -57,9 +57,7 @@ def needs_of(spec: str) -> list[Need]:
     if "weights" in parsed.options:
         return []
     card, model = card_of(parsed.name), parsed.options.get("model", "")
-    found = [_need(weights, card) for weights in card.weights if weights.on_hub or weights.source.startswith("https://")]
-    if not parsed.options:
-        found = [need for need, weights in zip(found, _fetched(card), strict=True) if not weights.optional]
+    found = [_need(weights, card) for weights in _fetched(card, parsed.options)]
     if model and "/" not in model:
         raise SpecError(
             f"{spec}: no card tells what model={model} loads; give weights=FILE, or load it once before going offline"
@@ -69,8 +67,12 @@ def needs_of(spec: str) -> list[Need]:
     return found
 
 
-def _fetched(card: RewardCard) -> list[Weights]:
-    return [weights for weights in card.weights if not weights.in_package]
+def _fetched(card: RewardCard, options: dict[str, str]) -> list[Weights]:
+    """The files that a reward with these options loads, but for those that come in packages."""
+    asked = [weights for weights in card.weights if weights.optional in {f"{name}={text}" for name, text in options.items()}]
+    replaced = {weights.source for weights in asked}
+    always = [weights for weights in card.weights if not weights.optional and weights.source not in replaced]
+    return [weights for weights in (*always, *asked) if not weights.in_package]
 
 
 def _need(weights: Weights, card: RewardCard) -> Need:

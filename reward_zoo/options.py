@@ -41,9 +41,11 @@ def typed_options(factory: Callable[..., Any], options: Mapping[str, str], owner
     for key, text in options.items():
         key = f"{key}_" if f"{key}_" in parameters else key  # class= is class_ in Python
         if key not in parameters:
-            valid = ", ".join(name.rstrip("_") for name in parameters) or "it takes none"
-            raise SpecError(f"{owner}: no option {key!r}; {did_you_mean(key, parameters)} (options: {valid})")
-        typed[key] = _convert(text, hints.get(key, str), f"{owner}: option {key}={text!r}")
+            valid = ", ".join(name.rstrip("_") for name in parameters)
+            known = f"{did_you_mean(key, parameters)} (options: {valid})" if valid else "it takes none"
+            raise SpecError(f"{owner}: no option {key!r}; {known}")
+        kind = hints.get(key, type(parameters[key].default))  # a person's own may have no annotations
+        typed[key] = _convert(text, kind, f"{owner}: option {key}={text!r}")
     return typed
 
 
@@ -53,7 +55,7 @@ def _convert(text: str, kind: Any, where: str) -> Any:  # noqa: ANN401 - typed b
         if text not in choices:
             raise SpecError(f"{where} is not one of {', '.join(map(str, choices))}")
         return text
-    if isinstance(kind, types.UnionType):
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kind = next(part for part in typing.get_args(kind) if part is not type(None))
     if kind is bool:
         if text.lower() not in _BOOLEANS:

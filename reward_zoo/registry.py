@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from reward_zoo.card import RewardCard
-from reward_zoo.errors import RewardError, UnknownRewardError, did_you_mean
+from reward_zoo.errors import RewardError, SpecError, UnknownRewardError, did_you_mean
 from reward_zoo.function import FunctionReward
 from reward_zoo.reward import Reward
 from reward_zoo.rewards import BUILTIN
@@ -37,9 +37,16 @@ def register(name: str, *, card: RewardCard | None = None, override: bool = Fals
 
 
 def reward_factory(target: Any, *, name: str, card: RewardCard | None = None) -> Callable[..., Reward]:  # noqa: ANN401
-    """What builds a reward from a `Reward` class, or wraps a plain function."""
+    """What builds a reward from a `Reward` class, or wraps a plain function.
+
+    Raises:
+        SpecError: it is neither.
+    """
     if isinstance(target, type) and issubclass(target, Reward):
         return target
+    if isinstance(target, type) or not callable(target):
+        kind = "a class of another kind" if isinstance(target, type) else f"{target!r:.40} ({type(target).__name__})"
+        raise SpecError(f"reward {name}: is {kind}; give a function, or a class that inherits from reward_zoo.Reward")
 
     def build() -> Reward:
         return FunctionReward(target, name=name, card=card)
@@ -93,9 +100,24 @@ def card_of(name: str) -> RewardCard:
 
     Raises:
         UnknownRewardError: no such name.
+        SpecError: its class has none.
     """
     factory = find_factory(name)
-    return factory.card if isinstance(factory, type) else factory().card
+    return checked_card(factory if isinstance(factory, type) else factory(), name)
+
+
+def checked_card(reward: Reward | type[Reward], name: str) -> RewardCard:
+    """The card of a reward, or of a class of rewards, which may be a person's own.
+
+    Raises:
+        SpecError: it has none.
+    """
+    card = getattr(reward, "card", None)
+    if not isinstance(card, RewardCard):
+        raise SpecError(
+            f"reward {name}: its class has no card; write card = RewardCard(name=…, summary=…, …), as lasro rewards new does"
+        )
+    return card
 
 
 def list_rewards() -> list[RewardCard]:

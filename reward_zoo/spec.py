@@ -7,6 +7,7 @@ http://host:8000/ocr            on a server; several that share the work by comm
 isolated:hpsv2                  in a process of its own, and in the environment it asks for; isolated:my/rewards.py:left_half
 my/rewards.py:left_half         a function or class in a file
 my_package.rewards:left_half    the same in an importable module
+my/rewards.py:LeftHalf:share=.4 a class with options of its __init__
 0.7*ocr+0.3*brightness          several, combined; see composite.py
 min(ocr+brightness)             the same by another aggregation
 """
@@ -16,11 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from reward_zoo.errors import SpecError
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_OPTIONS = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*=")
+_OPTIONS = re.compile(r"[A-Za-z_][\w.]*:([A-Za-z_]\w*:)?[A-Za-z_]\w*=")
 _WEIGHT = re.compile(r"\s*-?[\d.]+\s*\*")
 ISOLATED = "isolated:"
 REMOTE = ("http://", "https://", "unix:")
@@ -52,10 +54,17 @@ class IsolatedSpec:
 
 @dataclass(frozen=True)
 class ObjectSpec:
-    """An attribute of a Python file or module."""
+    """An attribute of a Python file or module, and options, still text, where it is a class."""
 
     where: str  # path ending in .py, or dotted module
     attribute: str
+    options: dict[str, str] = field(default_factory=dict)
+    argument: ClassVar[str] = ""
+
+    @property
+    def name(self) -> str:
+        """The spec without options."""
+        return f"{self.where}:{self.attribute}"
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec | IsolatedSpec:
     >>> parse_spec("ocr:mode=exact")
     NamedSpec(name='ocr', options={'mode': 'exact'}, argument='')
     >>> parse_spec("my/file.py:dark")
-    ObjectSpec(where='my/file.py', attribute='dark')
+    ObjectSpec(where='my/file.py', attribute='dark', options={})
     >>> parse_spec("isolated:ocr:mode=exact")
     IsolatedSpec(spec='ocr:mode=exact')
     >>> parse_spec("timm:resnet50?class=tabby")
@@ -122,13 +131,10 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec | IsolatedSpec:
         parse_spec(inner)
         return IsolatedSpec(inner)
     in_file = ".py:" in text and not _OPTIONS.match(text)  # an option's value may name a file, too
-    head, colon, tail = text.rpartition(":") if in_file else text.partition(":")
-    if not colon:
-        head, tail = text, ""
+    head, colon, tail = text.partition(".py:") if in_file else text.partition(":")
+    head += ".py" if in_file else ""
     if head.endswith(".py") or ("." in head and "/" not in head and colon):
-        if not _NAME.fullmatch(tail):
-            raise SpecError(f"reward {text!r}: after '{head}:' comes the name of a function or class")
-        return ObjectSpec(head, tail)
+        return _object(head, tail, text)
     if not _NAME.fullmatch(head):
         raise SpecError(f"reward {text!r}: not a spec; write NAME, NAME:option=value, FILE.py:FUNCTION or MODULE:ATTRIBUTE")
     if colon and not tail.strip():
@@ -136,13 +142,25 @@ def parse_spec(text: str) -> NamedSpec | ObjectSpec | RemoteSpec | IsolatedSpec:
     argument, question, listed = tail.partition("?")
     if "=" in argument:  # options alone, whatever marks their values hold
         argument, question, listed = "", "", tail
+    parts = re.split("[,&]" if question else ",", listed) if listed else []
+    return NamedSpec(head, _options(parts, text), argument.strip())
+
+
+def _object(where: str, tail: str, text: str) -> ObjectSpec:
+    attribute, colon, listed = tail.partition(":")
+    if not _NAME.fullmatch(attribute):
+        raise SpecError(f"reward {text!r}: after '{where}:' comes the name of a function or class, then perhaps :option=value")
+    return ObjectSpec(where, attribute, _options(listed.split(",") if colon else [], text))
+
+
+def _options(parts: list[str], text: str) -> dict[str, str]:
     options = {}
-    for part in re.split("[,&]" if question else ",", listed) if listed else ():
+    for part in parts:
         key, equals, value = part.partition("=")
         if not equals or not _NAME.fullmatch(key.strip()):
             raise SpecError(f"reward {text!r}: option {part!r} is not name=value")
         options[key.strip()] = value.strip()
-    return NamedSpec(head, options, argument.strip())
+    return options
 
 
 def _remote(url: str, text: str) -> str:

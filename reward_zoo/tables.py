@@ -18,7 +18,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     """A table's rows.
 
     Raises:
-        TableError: no such file, not a table, or empty.
+        TableError: no such file, not a table, or empty; a row of a CSV with more fields than its header.
     """
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".json": _read_json, ".parquet": _read_parquet}
     if path.suffix.lower() not in readers:
@@ -27,6 +27,8 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         rows = readers[path.suffix.lower()](path)
     except FileNotFoundError as error:
         raise TableError(f"{path}: no such file") from error
+    except TableError:
+        raise
     except Exception as error:
         raise TableError(f"{path}: cannot be read as {path.suffix[1:]} ({str(error).splitlines()[0]})") from error
     if not rows or not all(isinstance(row, dict) for row in rows):
@@ -67,7 +69,11 @@ def metadata_record(value: Any, path: Path) -> dict[str, Any] | None:  # noqa: A
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file, strict=True))
+        rows = list(csv.DictReader(file, strict=True))
+    for number, row in enumerate(rows, 1):
+        if None in row:  # where DictReader keeps what is left over
+            raise TableError(f"{path}: row {number} has more fields than the header; put texts with commas in double quotes")
+    return rows
 
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:

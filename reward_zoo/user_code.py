@@ -11,9 +11,13 @@ from typing import Any
 
 from reward_zoo.errors import SpecError, did_you_mean
 
+_places: list[str] = []  # folders of people's files that are on Python's path because of them, the latest first
+
 
 def load_attribute(where: str, attribute: str) -> Any:  # noqa: ANN401 - whatever the user wrote
-    """An attribute of a Python file (a path that ends in .py) or of a module.
+    """An attribute of a Python file (a path that ends in .py) or of a module, which may lie in the current folder.
+
+    A file may import what lies beside it. Installed modules of the same name go before both.
 
     Raises:
         SpecError: no such file or attribute, or importing it raised.
@@ -29,6 +33,7 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.py")]) if path.parent.is_dir() else ""
         raise SpecError(f"reward file {path}: no such file{'; ' + near if near.startswith('did') else ''}")
+    _look_in(path.parent)
     spec = importlib.util.spec_from_file_location(f"lasro_user_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -40,6 +45,20 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
+def _look_in(folder: Path) -> None:
+    """Find modules there too: after all that is installed, which none may replace, and before what lies beside other files."""
+    place = str(folder.resolve())
+    if place in sys.path and place not in _places:
+        return
+    for name in (path.stem for path in folder.glob("*.py")):
+        loaded = getattr(sys.modules.get(name), "__file__", None)
+        if loaded and str(Path(loaded).parent) in {*_places} - {place}:
+            del sys.modules[name]  # another file's helper of the same name
+    sys.path[:] = [known for known in sys.path if known not in _places]
+    _places[:] = [place, *(other for other in _places if other != place)]
+    sys.path += _places
+
+
 def _remedy(path: Path) -> str:
     if "# /// script" not in path.read_text(encoding="utf-8", errors="replace"):
         return ""
@@ -47,6 +66,7 @@ def _remedy(path: Path) -> str:
 
 
 def _import_module(name: str) -> ModuleType:
+    _look_in(Path())
     try:
         return importlib.import_module(name)
     except Exception as error:

@@ -132,6 +132,7 @@ class InWorkers(Reward):
 def _start(lifeline: Connection, threads: int) -> None:
     """In a worker, before anything heavy is imported: its threads, and its end with the process that started it."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.dup2(2, 1)  # stdout is the data of the command that started it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent ends its workers
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
 

@@ -31,8 +31,9 @@ def signs(settings: SignsSettings) -> None:
     reward, budget, out = settings.reward, settings.budget, settings.out
     if budget < BUDGETS[0]:
         raise ConfigError(f"--budget {budget}: the smallest that is measured is {BUDGETS[0]}")
-    guards = list(load_guards(settings.guards, reward))
+    guards = [] if settings.show else list(load_guards(settings.guards, reward))
     bench = SignsBench(reward=reward, guards=guards, folder=out, device=settings.device, rates_from=settings.rates_from)
+    bench.check_folder(empty=not settings.show)
     if settings.rates_from and not settings.show:  # one that is not there is better known before hours of work than after
         for name in names:
             bench.learning_rate(variant(name)[0])

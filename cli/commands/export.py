@@ -11,6 +11,8 @@ from reward_zoo.errors import SpecError
 from reward_zoo.terminal import note, progress
 from surrogate.runs.folder import check_out, open_run
 
+PIPELINE_FILE = "model_index.json"
+
 
 def export(
     *, run: Path, generator: str | None, merge: bool, out: Path | None, push_to_hub: str | None, overwrite: bool, as_json: bool
@@ -20,14 +22,37 @@ def export(
         raise SpecError("export: give --merge with --out FOLDER, or --push-to-hub OWNER/NAME")
     if merge != (out is not None):
         raise SpecError(f"--merge and --out go together; {'give --out FOLDER' if merge else 'give --merge'}")
-    adapter = run / "adapter" if (run / "adapter").is_dir() else run
+    tuned, whole = _tuned(run)
+    if whole and merge:
+        raise SpecError(f"--merge: {tuned} is a whole pipeline already, not an adapter; leave out --merge and --out")
     if out:
-        check_out(out, overwrite=overwrite, resume=False)
-        _merge(adapter, generator or _generator_of(adapter), out, overwrite)
+        generator = generator or _generator_of(tuned)
+        check_out(out, overwrite=overwrite, resume=False, reads=[run, tuned, generator])
+        _merge(tuned, generator, out, overwrite)
         note(f"pipeline: {out}")
-    address = _push(out or adapter, push_to_hub) if push_to_hub else None
+    address = _push(out or tuned, push_to_hub) if push_to_hub else None
     if as_json:
-        print_json({"adapter": str(adapter), "pipeline": str(out) if out else None, "address": address})
+        pipeline = tuned if whole else out
+        adapter = None if whole else str(tuned)
+        print_json({"adapter": adapter, "pipeline": str(pipeline) if pipeline else None, "address": address})
+
+
+def _tuned(run: Path) -> tuple[Path, bool]:
+    """The folder of what a run tuned, and whether that is a whole pipeline rather than an adapter.
+
+    Raises:
+        SpecError: neither is there.
+    """
+    from finetune.lora import WEIGHTS_FILE
+
+    places = [(run / "adapter", WEIGHTS_FILE), (run, WEIGHTS_FILE), (run / "pipeline", PIPELINE_FILE), (run, PIPELINE_FILE)]
+    for folder, file in places:
+        if (folder / file).is_file():
+            return folder, file == PIPELINE_FILE
+    raise SpecError(
+        f"{run}: {'holds no adapter and no pipeline' if run.is_dir() else 'no such folder'}; "
+        "give a finished run of lasro finetune, or its adapter folder"
+    )
 
 
 def _generator_of(adapter: Path) -> str:

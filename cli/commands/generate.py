@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.output import print_json, print_table
-from cli.picture_metadata import save_png
+from cli.picture_metadata import is_ours, save_png
 from reward_zoo.errors import SpecError
 from reward_zoo.terminal import note, progress
 from surrogate.errors import RunFolderError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reward_zoo import Reward
 
 BASE, TUNED = "base", "tuned"
+LARGEST_SEED = 2**63 - 1
 
 
 @dataclass
@@ -57,6 +58,7 @@ def generate(settings: GenerateSettings) -> None:
         load_lora(loaded.pipeline, settings.adapter)
         found[TUNED] = painter.paint(pairs, TUNED)
     parameters = [{"prompt": prompt, "seed": seed, **_made_by(settings, loaded, steps)} for prompt, seed in pairs]
+    _clear(settings.out)
     result = _save(settings, found, parameters)
     if settings.json:
         print_json(result)
@@ -73,8 +75,10 @@ def _check(settings: GenerateSettings) -> None:
         raise SpecError("generate: give --out NAME.png, or --out FOLDER")
     if settings.compare and settings.adapter is None:
         raise SpecError("--compare paints without and with an adapter; give --adapter FOLDER")
-    if settings.batch_size < 1:
-        raise SpecError(f"--batch-size {settings.batch_size}: must be at least 1")
+    for flag, value in (("--batch-size", settings.batch_size), ("--max-prompts", settings.max_prompts)):
+        if value is not None and value < 1:
+            raise SpecError(f"{flag} {value}: must be at least 1")
+    seeds_of(settings.seed or [])
     _check_search(settings.surrogate, settings.best_of, settings.optimize_noise)
     if steps is not None and not 1 <= steps <= 100:
         raise RunFolderError(f"--num-inference-steps {steps}: must be from 1 to 100")
@@ -104,6 +108,8 @@ def seeds_of(texts: list[str]) -> list[int]:
         low, _, high = part.partition("-")
         if not low.isdecimal() or (high and not high.isdecimal()) or part.endswith("-") or int(high or low) < int(low):
             raise SpecError(f"--seed {part}: write a whole number, a range as 0-7, or several with commas between")
+        if int(high or low) > LARGEST_SEED:
+            raise SpecError(f"--seed {part}: must be at most {LARGEST_SEED}")
         found += range(int(low), int(high or low) + 1)
     return list(dict.fromkeys(found))
 
@@ -168,6 +174,15 @@ def _search(generator: SDXLGenerator, settings: GenerateSettings, pairs: list[tu
         after.append(scores.max().item())
     note(f"surrogate score {sum(before) / len(pairs):.3f} → {sum(after) / len(pairs):.3f}")
     return torch.cat(found)
+
+
+def _clear(out: Path) -> None:
+    """Take earlier pictures of lasro's out of a folder, so that what is there was made together; other files stay."""
+    for folder in (out / BASE, out / TUNED, out):
+        for path in filter(is_ours, folder.glob("*.png")):
+            path.unlink()
+        if folder != out and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _save(settings: GenerateSettings, found: dict[str, Painted], parameters: list[dict[str, Any]]) -> dict[str, Any]:

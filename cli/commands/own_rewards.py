@@ -27,14 +27,15 @@ from reward_zoo import Reward, RewardCard
 
 def {name}(images):
     """How dark the left half is."""  # the first line is the summary that lasro shows
-    # images: float32 tensor B x 3 x H x W, RGB, in [0, 1]. Ask for prompts, targets or metadata by naming them as arguments.
+    # images: float32 tensor B x 3 x H x W, RGB, in [0, 1].
+    # Ask for prompts, targets, metadata or references by naming them as arguments.
     # Return one number an image, higher is better; NaN for an image that cannot be judged.
     left = images[..., : images.shape[-1] // 2]
     return 1 - left.mean((1, 2, 3))
 
 
 class {kind}(Reward):
-    """The same as a class: for weights to load, options (`{file}:{kind}`), a card, a gradient."""
+    """The same as a class: for weights to load, a card, a gradient, options of its __init__ (`{file}:{kind}:name=value`)."""
 
     card = RewardCard(
         name="{name}",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.output import print_json
+from cli.output import print_json, print_lines
 from cli.report.gather import Run, gather
 from cli.report.page import write_report
 from reward_zoo.terminal import note
@@ -19,7 +18,7 @@ def report(folders: Sequence[Path], *, out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"report": str(path), "bytes": path.stat().st_size, "runs": [_headline(gather(run)) for run in folders]})
     else:
-        print(path)  # noqa: T201 - the result
+        print_lines([str(path)])
 
 
 def _headline(run: Run) -> dict[str, Any]:
@@ -37,7 +36,6 @@ def watch(folder: Path, *, port: int, as_json: bool) -> None:
         note(f"watching {folder} at {server.address} (this machine only; Ctrl-C ends the watching, not the run)")
         if as_json:
             print_json({"url": server.address})
-            sys.stdout.flush()  # whoever started it waits for this
         try:
             server.serve_forever()
         except KeyboardInterrupt:

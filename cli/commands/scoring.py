@@ -15,8 +15,9 @@ from reward_zoo.cache import ScoreCache, cached
 from reward_zoo.devices import pick_device
 from reward_zoo.errors import RewardFailedError, SpecError, TableError
 from reward_zoo.images import as_images
-from reward_zoo.items import Item, batches, gather, inputs_of
-from reward_zoo.tables import column, read_table, write_table
+from reward_zoo.items import Item, batches, gather, inputs_of, text_of
+from reward_zoo.loading import specs_within
+from reward_zoo.tables import PROMPT_COLUMNS, column, read_table, write_table
 from reward_zoo.terminal import note, progress
 
 if TYPE_CHECKING:
@@ -95,11 +96,13 @@ def score_items(items: Sequence[Item], rewards: dict[str, Reward], *, batch_size
 
 
 def _part(scores: reward_zoo.Scores, row: int) -> dict[str, Any]:
+    perceived = scores.perceived[row] if scores.perceived else None
     if not scores.valid[row]:
-        return {"error": "the reward gave no score (NaN)"}
+        reason = f": {' '.join(perceived.split())}" if perceived else ""
+        return {"error": f"the reward gave no score (NaN){reason}", "perceived": perceived}
     return {
         "score": scores.values[row].item(),
-        "perceived": scores.perceived[row] if scores.perceived else None,
+        "perceived": perceived,
         "components": {name: part[row].item() for name, part in scores.components.items()},
     }
 
@@ -133,7 +136,7 @@ def agreement_command(spec: str, *, preferences: Path, batch_size: int, as_json:
 
     rows = read_table(preferences)
     better, worse = (column(rows, names, preferences) for names in (("better", "chosen"), ("worse", "rejected")))
-    prompts = [row.get("prompt") for row in rows]
+    prompts = [text_of(row, PROMPT_COLUMNS) for row in rows]
     sides = [
         [Item(preferences.parent / image, prompt=prompt) for image, prompt in zip(side, prompts, strict=True)]
         for side in (better, worse)
@@ -165,8 +168,16 @@ def cache_info_command(*, as_json: bool) -> None:
 
 
 def cache_clear_command(*, reward: str | None, as_json: bool) -> None:
-    """Forget kept scores."""
-    count = ScoreCache().clear(reward)
+    """Forget kept scores; of a composite, those of its members.
+
+    Raises:
+        RewardError: nothing is kept of the spec, and it names no reward.
+    """
+    cache = ScoreCache()
+    if reward is None:
+        count = cache.clear()
+    else:
+        count = sum(cache.clear(part) for part in specs_within(reward, known=cache.info()["rewards"]))
     if as_json:
         print_json({"cleared": count})
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 
 import reward_zoo
@@ -45,7 +44,6 @@ def serve(
             note(f"serving {address}/{name}")
         if as_json:
             print_json({"url": address, "rewards": {name: f"{address}/{name}" for name in rewards}})
-            sys.stdout.flush()  # whoever started it waits for this
         run(app, listening, config.stop_timeout)
     note("stopped; everything that was accepted is answered")
 

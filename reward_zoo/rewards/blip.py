@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from reward_zoo.card import RewardCard
-from reward_zoo.errors import MissingWeightsError
+from reward_zoo.errors import MissingWeightsError, SpecError
 from reward_zoo.models import frozen
 from reward_zoo.preprocessing import CLIP_MEAN, CLIP_STD, normalise, resize, resize_and_crop
 from reward_zoo.reward import Reward, RewardInputs
@@ -24,6 +24,7 @@ IMAGE_REWARD = "THUDM/ImageReward"
 ITM = "Salesforce/blip-itm-large-coco"
 VQA = "Salesforce/blip-vqa-capfilt-large"
 TOKENIZER = hub_weights(BERT, "vocab.txt", 232_000)
+LEFT_OUT = re.compile(r'[.!"()*#:;~]')  # of BLIP's questions
 
 
 class ImageReward(Reward):
@@ -108,60 +109,72 @@ class BlipVqa(Reward):
 
     card = RewardCard(
         name="blip_vqa",
-        summary='attribute binding: the product over the prompt\'s phrases of P("yes") to "PHRASE?"',
+        summary='attribute binding: the product over the prompt\'s phrases of P("yes") against P("no") to "PHRASE?"',
         range=(0.0, 1.0),
         typical=(0.4, 0.3),
         differentiable=True,
         needs=("prompt",),
-        image_size="any; squeezed to 384×384",
+        image_size="any; squeezed to 480×480",
         prompt_token_limit=TOKEN_LIMIT,
-        source="BLIP-VQA of T2I-CompBench (Huang et al., 2023); phrases are metadata's `phrases`, else the prompt's parts "
-        "between commas, 'and' and 'with' (the benchmark uses a parser)",
+        source='BLIP-VQA of T2I-CompBench (Huang et al., 2023; BLIPvqa_eval): P("yes") / (P("yes") + P("no")). What differs: '
+        "phrases are metadata's `phrases`, else the prompt's parts between commas, 'and' and 'with' (there spaCy's chunks); "
+        "the hub's copy of the weights has its positions at 384 px, from where they are interpolated to 480",
         license="BSD-3-Clause (BLIP), MIT (T2I-CompBench)",
         weights=(hub_weights(VQA, "model.safetensors", 1_540_000_000),),
         components=("phrases", "prompt_truncated"),
+        version="2",
     )
 
-    def __init__(self, *, weights: str | None = None) -> None:
+    def __init__(self, *, image_size: int = 480, weights: str | None = None) -> None:
         from transformers import BlipForQuestionAnswering
 
         folder = weight_folder(VQA, reward=self.card.name, given=weights)
         self.model = frozen(load_model(BlipForQuestionAnswering, folder, self.card.name))
         self.tokenizer = bert_tokenizer(folder, self.card.name)
-        self.yes = self.tokenizer.convert_tokens_to_ids("yes")
+        self.yes, self.no = self.tokenizer.convert_tokens_to_ids(["yes", "no"])
+        self.start = self.model.decoder_start_token_id
+        self.size, patch = image_size, self.model.config.vision_config.patch_size
+        if image_size < patch or image_size % patch:
+            raise SpecError(f"{self.card.name}: image_size={image_size}: must be a multiple of {patch}")
 
     def score(self, inputs: RewardInputs) -> Scores:
-        """The product of P("yes") over the phrases; all questions of the batch go through together."""
+        """The product of the answers over the phrases; all questions of the batch go through together."""
         import torch
 
         records = inputs.metadata or [{}] * len(inputs.images)
         pairs = zip(records, inputs.prompts, strict=True)
         phrases = [record.get("phrases") or noun_phrases(prompt) for record, prompt in pairs]
         rows = torch.tensor([row for row, asked in enumerate(phrases) for _ in asked], device=inputs.images.device)
-        tokens, cut = cut_tokens(self.tokenizer, [f"{phrase}?" for asked in phrases for phrase in asked])
-        pixels = blip_pixels(self.model.to(inputs.images.device), inputs.images)
-        log_yes = self._yes(self.model.vision_model(pixels).last_hidden_state[rows], tokens_of(tokens, pixels)).log()
+        questions = [LEFT_OUT.sub("", f"{phrase}?") for asked in phrases for phrase in asked]
+        tokens, cut = cut_tokens(self.tokenizer, questions)
+        pixels = normalise(resize(inputs.images, self.size, self.size), CLIP_MEAN, CLIP_STD)
+        seen = self.model.to(pixels.device).vision_model(pixels, interpolate_pos_encoding=True).last_hidden_state
+        log_yes = self._log_yes(seen[rows], tokens_of(tokens, pixels))
         count = len(inputs.images)
         values = log_yes.new_zeros(count).index_add(0, rows, log_yes).exp()
         truncated = torch.zeros(count).scatter_reduce(0, rows.cpu(), cut, "amax")
         asked = torch.tensor([float(len(part)) for part in phrases])
         return Scores(values=values, components={"phrases": asked, "prompt_truncated": truncated})
 
-    def _yes(self, images: torch.Tensor, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
-        """P("yes") as the first word of the answer, (Q,); questions of one length at a time.
+    def _log_yes(self, images: torch.Tensor, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Log of P("yes") where the answer's first word is "yes" or "no", (Q,); questions of one length at a time.
 
+        BLIP's own code lets a question begin with [ENC], which follows the decoder's start [DEC] in its vocabulary.
         transformers' decoder looks at padding, too (its cross-attention drops the mask), so there must be none.
         """
+        from torch.nn.functional import logsigmoid
+
         lengths = tokens["attention_mask"].sum(1)
         found = images.new_zeros(len(images))
         for length in lengths.unique().tolist():
             rows = (lengths == length).nonzero()[:, 0]
             ids = tokens["input_ids"][rows, :length]
+            ids[:, 0] = self.start + 1
             asked = self.model.text_encoder(ids, encoder_hidden_states=images[rows]).last_hidden_state
-            start = ids.new_full((len(rows), 1), self.model.decoder_start_token_id)
+            start = ids.new_full((len(rows), 1), self.start)
             answer = self.model.text_decoder(start, encoder_hidden_states=asked, use_cache=False).logits[:, 0]
-            found = found.index_add(0, rows, answer.softmax(1)[:, self.yes])
-        return found.clamp(min=1e-12)
+            found = found.index_add(0, rows, logsigmoid(answer[:, self.yes] - answer[:, self.no]))
+        return found
 
 
 def noun_phrases(prompt: str) -> list[str]:

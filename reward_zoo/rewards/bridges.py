@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 EVERYTHING = (float("-inf"), float("inf"))
-OF_A_SET = ("inceptionscore", "inceptiondistance")  # endings of metrics that judge a whole set of images
+OF_A_SET = ("inceptionscore", "inceptiondistance", "pathlength")  # endings of metrics that judge a whole set of images
+OF_UNIT_RANGE = {"data_range": 1.0, "normalize": True}  # what a metric is told where it asks: images are in [0, 1]
 
 
 class Timm(Reward):
@@ -127,13 +128,13 @@ class TorchMetrics(Reward):
         kind = getattr(library, name)
         if kind.higher_is_better is None:
             raise SpecError(f"torchmetrics:{name}: does not say whether higher is better; wrap it in a function of your own")
-        options = {"data_range": 1.0} if "data_range" in inspect.signature(kind).parameters else {}
+        options = {key: value for key, value in OF_UNIT_RANGE.items() if key in inspect.signature(kind).parameters}
         try:
             self.metric = kind(**options)
         except Exception as error:
             raise MissingWeightsError(f"torchmetrics:{name}: cannot be built ({error}); see its documentation") from error
         self.sign = 1.0 if kind.higher_is_better else -1.0
-        self.pairs = "target" in inspect.signature(kind.update).parameters
+        self.pairs = len(inspect.signature(kind.update).parameters) == 3  # self, and two images
         needs = ("reference",) if self.pairs else ()
         self.card = replace(self.card, name=f"torchmetrics:{name}", needs=needs, differentiable=False)
 

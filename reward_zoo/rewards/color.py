@@ -38,6 +38,8 @@ class Brightness(Reward):
     )
 
     def __init__(self, *, target: float | None = None) -> None:
+        if target is not None and not 0 <= target <= 1:
+            raise SpecError(f"brightness: target={target:g}: must be from 0 (black) to 1 (white)")
         self.target = target
 
     def score(self, inputs: RewardInputs) -> torch.Tensor:

@@ -29,7 +29,8 @@ UNIFIED = (
     "This image was generated from the caption: [{prompt}]. Rate it in three respects and answer with exactly three lines:\n"
     "Alignment Score (1-5): X\nCoherence Score (1-5): X\nStyle Score (1-5): X"
 )
-_SCORE = re.compile(r"score[^:\n]*:\s*\**\s*([1-5](?:\.\d+)?)", re.IGNORECASE)
+# From 1 to 5; the end refuses the 1 of 10, the 5 of 5.5 and the 4 of 4/10.
+_SCORE = re.compile(r"score[^:\n]*:\s*\**\s*(5(?:\.0+)?|[1-4](?:\.\d+)?)(?!\d|\.\d|\s*/\s*1)", re.IGNORECASE)
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
 
 
@@ -47,6 +48,7 @@ class VlmJudge(Reward):
         "20 (as VQAScore, Lin et al., 2024, asks)",
         license="Apache-2.0; the judge's own licence applies to its answers",
         perceives="the judge's answer",
+        version="2",
     )
     question: ClassVar[str] = RUBRIC
     elsewhere = True
@@ -140,6 +142,7 @@ class UnifiedReward(VlmJudge):
         source="UnifiedReward (Wang et al., 2025): mean of its three scores, over 5; own question wording",
         license="MIT (CodeGoat24/UnifiedReward-2.0-qwen3vl-*)",
         perceives="the judge's answer",
+        version="2",
     )
     question = UNIFIED
 

@@ -42,7 +42,7 @@ class Ocr(Reward):
                 "craft_mlt_25k.pth, english_g2.pth",
                 98_000_000,
                 "~/.EasyOCR/model, or ocr:engine=easyocr,weights=FOLDER",
-                optional=True,
+                optional="engine=easyocr",
             ),
         ),
         extra="ocr-easyocr",
@@ -58,7 +58,7 @@ class Ocr(Reward):
         weights: str | None = None,
     ) -> None:
         self.mode = mode
-        self.engine = load_engine(engine, weights)
+        self.engine = load_engine(engine, weights, self.card.name)
 
     def score(self, inputs: RewardInputs) -> Scores:
         """Read, compare with the target by all four formulas, answer with `mode`'s."""

@@ -235,15 +235,17 @@ class UserEngine:
 ENGINES: dict[str, type] = {"rapidocr": RapidOcrEngine, "easyocr": EasyOcrEngine, "tesseract": TesseractEngine}
 
 
-def load_engine(name: str, weights: str | None = None) -> OcrEngine:
-    """An engine by name, or the user's own by FILE.py:FUNCTION.
+def load_engine(name: str, weights: str | None = None, reward: str = "ocr") -> OcrEngine:
+    """An engine by name, or the user's own by FILE.py:FUNCTION; `reward` is who asks, for the errors.
 
     Raises:
-        SpecError: no such engine.
+        SpecError: no such engine, or weights for one that takes none.
         MissingWeightsError: the engine's program or weights are not on this machine.
     """
+    if ":" not in name and name not in ENGINES:
+        raise SpecError(f"{reward}: engine={name!r} is not known; {did_you_mean(name, ENGINES)} (or FILE.py:FUNCTION)")
+    if weights and name != "easyocr":
+        raise SpecError(f"{reward}: engine={name} takes no weights={weights}; leave it out, or give engine=easyocr too")
     if ":" in name:
         return UserEngine(name)
-    if name not in ENGINES:
-        raise SpecError(f"ocr: engine={name!r} is not known; {did_you_mean(name, ENGINES)} (or FILE.py:FUNCTION)")
-    return ENGINES[name](weights) if weights else ENGINES[name]()
+    return EasyOcrEngine(weights) if name == "easyocr" else ENGINES[name]()

@@ -63,7 +63,7 @@ class HpsV2(Reward):
         license="Apache-2.0",
         weights=(
             hub_weights(HPS, HPS_FILES["2.1"], 1_970_000_000),
-            replace(hub_weights(HPS, HPS_FILES["2.0"], 1_970_000_000), optional=True),
+            replace(hub_weights(HPS, HPS_FILES["2.0"], 1_970_000_000), optional="version=2.0"),
         ),
         components=("prompt_truncated",),
     )

@@ -33,7 +33,7 @@ class OcrConfidence(Reward):
     )
 
     def __init__(self, *, engine: str = "rapidocr", weights: str | None = None) -> None:
-        self.engine = load_engine(engine, weights)
+        self.engine = load_engine(engine, weights, self.card.name)
 
     def score(self, inputs: RewardInputs) -> Scores:
         """Confidence · area; 0 where nothing is read."""

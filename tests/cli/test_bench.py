@@ -78,6 +78,26 @@ def test_a_rate_that_is_not_there_is_missed_before_anything_is_run(lasro, tmp_pa
     assert "ddpo at 2.0e-04 was not tried there" in err
 
 
+@pytest.mark.parametrize(
+    ("row", "flags", "said"),
+    [
+        ({"method": "untuned", "spec": "ocr"}, [], "holds results of ocr, not of symmetry; give --out of another folder"),
+        ({"method": "untuned", "spec": "ocr"}, ["--show"], "holds results of ocr, not of symmetry"),
+        ({"method": "untuned"}, ["--show"], "holds results of a reward it does not name"),
+        (None, ["--show"], "holds no results; leave out --show to run"),
+    ],
+)
+def test_a_folder_of_another_reward_or_of_nothing_is_refused(lasro, tmp_path, row, flags, said):
+    out = tmp_path / "bench"
+    if row:
+        Rows(out / "results.jsonl").add(row)
+    before = sorted(tmp_path.rglob("*"))
+    code, printed, err = lasro("bench", "signs", "--reward", "symmetry", "--out", out, *flags)
+    assert (code, printed) == (2, "")
+    assert f"--out {out}: {said}" in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("flags", [["--methods", "ddpoo"], ["--methods", "lasro:anchor"], ["--budget", "10"]])
 def test_mistakes_are_named(lasro, flags, tmp_path):
     code, out, err = lasro("bench", "signs", *flags, "--out", tmp_path / "bench")

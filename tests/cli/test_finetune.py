@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from finetune.generators.pipeline import SDXLGenerator, load_generator
-from finetune.lora import load_lora
+from finetune.lora import WEIGHTS_FILE, load_lora
 from surrogate.runs.folder import RunFolder
 from surrogate.runs.state import ask, read_state
 from tests.tiny.surrogate import build_folder
@@ -97,14 +97,22 @@ def test_a_merged_export_is_the_tuned_generator_in_plain_diffusers(lasro, tune, 
 
 
 def test_an_adapter_goes_to_the_hub(lasro, tmp_path, monkeypatch):
-    (tmp_path / "adapter").mkdir()
     calls = []
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda _, name, **given: calls.append(name))
     monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", lambda _, **given: calls.append(given["folder_path"]) or "there")
-    code, result, err = lasro("export", tmp_path, "--push-to-hub", "me/signs", "--json")
-    assert code == 0, err
-    assert calls == ["me/signs", tmp_path / "adapter"]
-    assert result["address"] == "there"
+    for place in (hold(tmp_path / "run" / "adapter", WEIGHTS_FILE), hold(tmp_path / "full" / "pipeline", "model_index.json")):
+        for given in (place, place.parent):
+            code, result, err = lasro("export", given, "--push-to-hub", "me/signs", "--json")
+            assert code == 0, err
+            assert calls == ["me/signs", place]
+            assert (result["address"], result[place.name]) == ("there", str(place))
+            calls.clear()
+
+
+def hold(folder, name):
+    folder.mkdir(parents=True)
+    (folder / name).write_text("{}")
+    return folder
 
 
 FAILS_LATER = """
@@ -177,17 +185,36 @@ def test_real_pictures_hold_the_generator(lasro, tune, tmp_path, tiny_sdxl):
         (["--merge"], "give --out FOLDER"),
         (["--out", "x"], "--push-to-hub"),
         (["--merge", "--out", "{place}/new"], "give --generator"),
-        (["--merge", "--out", "{place}/new", "--generator", "{tiny}"], "pytorch_lora_weights.safetensors is missing"),
+        (["--merge", "--out", "{place}/new", "--generator", "{tiny}"], "does not fit the generator"),
+        (["--merge", "--out", "{place}", "--overwrite", "--generator", "{tiny}"], "would delete {place}"),
+        (["--merge", "--out", "{place}/..", "--overwrite", "--generator", "{tiny}"], "would delete {place}"),
+        (["--merge", "--out", "{place}/adapter", "--overwrite", "--generator", "{tiny}"], "would delete {place}/adapter"),
         (["--push-to-hub", "me/x"], "--push-to-hub me/x: the hub refused"),
     ],
 )
 def test_exports_that_cannot_be_are_named(lasro, tmp_path, tiny_sdxl, flags, message):
     place = tmp_path / "run"
-    place.mkdir()
+    hold(place / "adapter", WEIGHTS_FILE)
     code, out, err = lasro("export", place, *[str(flag).format(place=place, tiny=tiny_sdxl) for flag in flags])
     assert (code, out) == (2, "")
-    assert message in err
+    assert message.format(place=place) in err
     assert not (place / "new").exists()
+    assert (place / "adapter" / WEIGHTS_FILE).exists()
+
+
+def test_what_is_no_adapter_is_neither_merged_nor_pushed(lasro, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda *_, **__: pytest.fail("the hub was asked"))
+    hold(tmp_path / "unfinished" / "checkpoints", "step.pt")
+    hold(tmp_path / "full" / "pipeline", "model_index.json")
+    push, merge = ["--push-to-hub", "me/x"], ["--merge", "--out", tmp_path / "new"]
+    for run, flags, message in (
+        ("unfinished", push, f"{tmp_path}/unfinished: holds no adapter and no pipeline; give a finished run"),
+        ("nowhere", push, f"{tmp_path}/nowhere: no such folder"),
+        ("full", merge, f"--merge: {tmp_path}/full/pipeline is a whole pipeline already"),
+    ):
+        code, out, err = lasro("export", tmp_path / run, *flags)
+        assert (code, out) == (2, "")
+        assert message in err
 
 
 @pytest.mark.parametrize(

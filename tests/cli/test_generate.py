@@ -9,6 +9,7 @@ from PIL import Image
 from cli.picture_metadata import infotext, read_infotext, read_parameters, save_png
 from finetune.generators.pipeline import load_generator
 from finetune.lora import attach_lora, lora_state, save_lora
+from tests.tiny.surrogate import build_folder
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,14 @@ def adapter(tmp_path_factory, tiny_sdxl):
         parameter.data.normal_(std=0.3)
     folder = tmp_path_factory.mktemp("adapter")
     save_lora(lora_state(unet), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, tiny_sdxl):
+    """A surrogate folder to search by."""
+    folder = tmp_path_factory.mktemp("searched") / "surrogate"
+    build_folder(folder, load_generator(str(tiny_sdxl)), reward="brightness", name=str(tiny_sdxl))
     return folder
 
 
@@ -54,6 +63,31 @@ def test_like_makes_a_picture_again(lasro, tiny_sdxl, adapter, tmp_path):
     assert (pixels(first) == pixels(again)).all()
     assert not (pixels(first) == pixels(other)).all()
     assert read_parameters(first) == read_parameters(again)
+
+
+@pytest.mark.parametrize("search", [("--best-of", 3), ("--optimize-noise", 2)])
+def test_like_searches_again(lasro, tiny_sdxl, searched, tmp_path, search):
+    first, again, plain = (tmp_path / f"{name}.png" for name in ("first", "again", "plain"))
+    given = ["--generator", tiny_sdxl, "--prompt", "a cat", "--seed", 4]
+    code, _, err = lasro("generate", *given, "--surrogate", searched, *search, "--out", first)
+    assert code == 0, err
+    assert lasro("generate", "--like", first, "--out", again)[0] == 0
+    assert lasro("generate", *given, "--out", plain)[0] == 0
+    assert (pixels(first) == pixels(again)).all()
+    assert not (pixels(first) == pixels(plain)).all()
+    assert read_parameters(first) == read_parameters(again)
+
+
+def test_overwriting_takes_earlier_pictures_out(lasro, tiny_sdxl, adapter, tmp_path):
+    out, given = tmp_path / "out", ["--generator", tiny_sdxl, "--prompt", "a cat"]
+    assert lasro("generate", *given, "--adapter", adapter, "--compare", "--seed", "0-1", "--out", out)[0] == 0
+    Image.new("RGB", (2, 2)).save(out / "mine.png")
+    (out / "base" / "notes.txt").write_text("mine")
+    code, _, err = lasro("generate", *given, "--seed", 5, "--overwrite", "--out", out)
+    assert code == 0, err
+    left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert left == ["0000-a-cat-5.png", "base/notes.txt", "grid.png", "mine.png"]
+    assert not (out / "tuned").exists()
 
 
 def test_base_and_tuned_side_by_side_with_scores(lasro, tiny_sdxl, adapter, tmp_path):

@@ -68,6 +68,10 @@ MISTAKES = {
         [*DISTILL, "--reward", "symmetry", "--images", "{place}/pictures"],
         "nameless.png has no prompt",
     ),
+    "no pictures there": (
+        [*DISTILL, "--reward", "symmetry", "--images", "{place}/nofolder"],
+        "--images {place}/nofolder: no such folder",
+    ),
     "labels of another latent space": (
         ["distill", "--data", "{place}/labels", "--generator", "{place}/wide", "--out", "{place}/out"],
         "labels holds 4 scaled by 0.13025; give the --generator they were labelled with",
@@ -128,6 +132,18 @@ MISTAKES = {
         "--prompts: this generator",
     ),
     "no steps": (["generate", "--prompt", "x", "--out", "x.png", "--num-inference-steps", "0"], "--num-inference-steps 0"),
+    "no prompts wanted": (
+        ["generate", "--prompts", "signs-test", "--out", "x.png", "--max-prompts", "0"],
+        "--max-prompts 0: must",
+    ),
+    "seed too large": (
+        ["generate", "--prompt", "x", "--out", "x.png", "--seed", "99999999999999999999"],
+        "--seed 99999999999999999999: must be at most 9223372036854775807",
+    ),
+    "nothing to compare": (
+        ["quickstart", "--eval-samples", "0", "--out", "{place}/out"],
+        "--eval-samples 0: must be at least 1",
+    ),
     "search without a surrogate": (["generate", "--prompt", "x", "--out", "x.png", "--best-of", "4"], "need --surrogate"),
     "two searches": (
         ["generate", "--prompt", "x", "--out", "x.png", "--best-of", "4", "--optimize-noise", "2"],
@@ -153,7 +169,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(lasro, place, tiny_sdxl, mistake)
     assert code == 2, err
     assert out == ""
     assert len(lines) == 1, err
-    assert message in lines[0]
+    assert message.format(place=place) in lines[0]
     assert "Traceback" not in err
     assert not (place / "out").exists()
     assert (place / "exists" / "file").read_text() == "mine"

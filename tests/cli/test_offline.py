@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import reward_zoo
 from reward_zoo.weights import FOLDER_VARIABLE
 from tests.tiny.clip import build_clip
 from tests.tiny.hub import hub
@@ -127,6 +130,28 @@ def test_the_plan_of_a_download_touches_nothing(lasro, tmp_path):
     ]
     assert found["downloads"][2]["bytes"] == 5_134_927_368
     assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "file"),
+    [
+        ("hpsv2", "HPS_v2.1_compressed.pt"),
+        ("hpsv2:scale=100", "HPS_v2.1_compressed.pt"),
+        ("hpsv2:version=2.0,scale=100", "HPS_v2_compressed.pt"),
+    ],
+)
+def test_only_what_the_options_load_is_planned(lasro, tmp_path, spec, file):
+    code, found, err = lasro("download", "--reward", spec, "--to", tmp_path / "weights", "--dry-run", "--json")
+    assert code == 0, err
+    assert [(row["file"], row["bytes"]) for row in found["downloads"]] == [(file, 1_970_000_000)]
+
+
+def test_the_docs_say_what_a_reward_fetches():
+    page = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text(encoding="utf-8")
+    for card in reward_zoo.list_rewards():
+        total = sum(weights.bytes for weights in card.weights if not weights.in_package and not weights.optional)
+        said = f"{total / 1e9:.1f} GB" if total else "–"
+        assert re.search(rf"^\| `{card.name}` \|.* \| ({said}|by {card.name}) \|$", page, re.MULTILINE), (card.name, said)
 
 
 def test_addresses_are_not_fetched_offline(lasro, tmp_path, monkeypatch):

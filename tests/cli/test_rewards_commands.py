@@ -65,7 +65,7 @@ def test_the_doctor_names_the_extra_of_a_missing_package():
 
 
 def test_optional_weights_do_not_make_a_reward_unready():
-    weights = Weights("org/name", "file.bin", 5_000_000, "somewhere", optional=True)
+    weights = Weights("org/name", "file.bin", 5_000_000, "somewhere", optional="engine=other")
     assert readiness(RewardCard(**CARD, weights=(weights,))).state == "ready"
 
 

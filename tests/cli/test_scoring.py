@@ -69,6 +69,32 @@ def test_a_broken_picture_is_reported_and_the_rest_scored(lasro, pictures):
     assert "1 of 3 scores failed" in err
 
 
+def test_why_a_judge_gave_no_score_is_said(lasro, pictures):
+    for name in GREYS:  # of one size, so that they are one batch
+        Image.new("RGB", (16, 16)).save(pictures / name)
+    prompts = [part for prompt in ("a lamp", "garbage", "refuse") for part in ("--prompt", prompt)]
+    code, rows, err = lasro("rewards", "score", pictures, "--reward", SPECS["vlm_judge"](pictures), *prompts, "--json")
+    assert code == 1
+    assert [row["score"] is None for row in rows] == [False, True, True]
+    assert rows[1]["perceived"] == "I cannot say."
+    assert rows[1]["error"] == "the reward gave no score (NaN): I cannot say."
+    assert "400" in rows[2]["error"]
+    assert "the first: " in err
+    assert "I cannot say." in err
+
+
+def test_what_a_reward_prints_is_no_data(lasro, pictures):
+    own = "print('loading')\n\ndef one(images):\n    print('asked')\n    return [1.0] * len(images)\n"
+    (pictures / "own.py").write_text(own)
+    score = ["rewards", "score", pictures, "--reward", f"{pictures / 'own.py'}:one"]
+    code, rows, err = lasro(*score, "--json")
+    assert code == 0, err
+    assert [row["score"] for row in rows] == [1.0] * 3
+    assert err.splitlines()[:2] == ["loading", "asked"]
+    code, table, _ = lasro(*score)
+    assert table.splitlines()[0].startswith("image ")
+
+
 def test_references_and_targets_by_flag(lasro, pictures, tmp_path):
     spec = SPECS["dino_similarity"](tmp_path)
     code, rows, err = lasro("rewards", "score", pictures, "--reward", spec, "--reference", pictures / "c.png", "--json")
@@ -88,7 +114,12 @@ def test_scores_are_kept_and_forgotten(lasro, pictures):
     first = lasro(*score)[1]
     assert lasro("cache", "info", "--json")[1]["rewards"] == {"brightness": 3}
     assert lasro(*score)[1] == first
-    assert lasro("cache", "clear", "--reward", "nothing", "--json")[1] == {"cleared": 0}
+    code, _, err = lasro("cache", "clear", "--reward", "brigthness")
+    assert code == 2
+    assert "did you mean 'brightness'?" in err
+    assert lasro("cache", "clear", "--reward", "contrast", "--json")[1] == {"cleared": 0}
+    assert lasro("cache", "clear", "--reward", "0.5*brightness+0.5*contrast", "--json")[1] == {"cleared": 3}
+    assert lasro(*score)[1] == first
     assert lasro("cache", "clear", "--json")[1] == {"cleared": 3}
 
 
@@ -114,6 +145,16 @@ def test_agreement_with_preferences(lasro, pictures):
     assert found["ci95"][0] <= found["accuracy"] <= found["ci95"][1]
 
 
+@pytest.mark.parametrize("name", ["prompt", "caption", "text"])
+def test_agreement_reads_prompts_under_any_name(lasro, pictures, name):
+    (pictures / "own.py").write_text("def said(images, prompts):\n    return [float(prompt == 'x') for prompt in prompts]\n")
+    (pictures / "votes.csv").write_text(f"{name},better,worse\nx,c.png,a.png\n")
+    votes = ["--preferences", pictures / "votes.csv"]
+    code, found, err = lasro("rewards", "agreement", f"{pictures / 'own.py'}:said", *votes, "--json")
+    assert code == 0, err
+    assert found["ties"] == 1
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -122,6 +163,10 @@ def test_agreement_with_preferences(lasro, pictures):
         ("image,prompt\n,x\n", "row 1 has no 'image'"),
         ("image,metadata\na.png,{no json\n", "holds no JSON"),
         ("image,prompt\ngone.png,x\n", "no such file"),
+        (
+            "image,prompt\na.png,x\na.png,a cat, a dog\n",
+            "row 2 has more fields than the header; put texts with commas in double",
+        ),
     ],
 )
 def test_bad_tables_are_named(lasro, pictures, table, message):

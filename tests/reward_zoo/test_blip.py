@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import reward_zoo
-from reward_zoo.errors import MissingWeightsError
+from reward_zoo.errors import MissingWeightsError, SpecError
 from reward_zoo.images import to_uint8
 from reward_zoo.isolation.environment import Environment
 from reward_zoo.registry import card_of
@@ -37,21 +37,29 @@ def test_vqa_multiplies_over_the_phrases(vqa, images):
     assert torch.allclose(given.values, parts[1], rtol=1e-4)
 
 
-def test_vqa_asks_as_the_plain_model_does(vqa, images):
+def test_vqa_asks_as_the_benchmark_does(vqa, images):
+    """[ENC] before the question, "yes" against "no", larger pictures than the weights' own."""
     model, tokenizer = vqa.model, vqa.tokenizer
-    pixels = torch.nn.functional.interpolate(images, (32, 32), mode="bicubic", antialias=True).clamp(0, 1)
+    pixels = torch.nn.functional.interpolate(images, (48, 48), mode="bicubic", antialias=True).clamp(0, 1)
     mean, std = torch.tensor([0.48145466, 0.4578275, 0.40821073]), torch.tensor([0.26862954, 0.26130258, 0.27577711])
     tokens = tokenizer(["a cat?"] * 4, return_tensors="pt")
+    tokens["input_ids"][:, 0] = tokenizer.convert_tokens_to_ids("[ENC]")
     answer = model.generate(
         input_ids=tokens["input_ids"],
         attention_mask=tokens["attention_mask"],
         pixel_values=(pixels - mean[:, None, None]) / std[:, None, None],
+        interpolate_pos_encoding=True,
         max_new_tokens=1,
         output_logits=True,
         return_dict_in_generate=True,
     )
-    want = answer.logits[0].softmax(-1)[:, tokenizer.convert_tokens_to_ids("yes")]
-    assert torch.allclose(vqa(images=images, prompts="a cat").values, want, rtol=1e-3)
+    yes, no = answer.logits[0].softmax(-1)[:, tokenizer.convert_tokens_to_ids(["yes", "no"])].T
+    assert torch.allclose(vqa(images=images, prompts="(A cat).").values, yes / (yes + no), rtol=1e-3)
+
+
+def test_vqa_takes_whole_patches(tmp_path):
+    with pytest.raises(SpecError, match="image_size=50: must be a multiple of 8"):
+        reward_zoo.load(SPECS["blip_vqa"](tmp_path).replace("image_size=48", "image_size=50"))
 
 
 def test_captioning_compares_a_greedy_caption_with_the_prompt(tmp_path, images):

@@ -5,6 +5,7 @@ import importlib.util
 import pytest
 import timm
 import torch
+import torchmetrics.image
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -61,6 +62,7 @@ def test_a_class_has_a_number_or_a_name(weights, images):
         ("torchmetrics", SpecError, "metric must be given; write torchmetrics:METRIC"),
         ("torchmetrics:total_variatio", SpecError, "did you mean 'TotalVariation'"),
         ("torchmetrics:frechet_inception_distance", SpecError, "one number for a set of images"),
+        ("torchmetrics:perceptual_path_length", SpecError, "one number for a set of images"),
         ("pyiqa", SpecError, "metric must be given; write pyiqa:METRIC"),
         ("surrogate", SpecError, "path must be given; write surrogate:PATH"),
         ("callable", SpecError, "is written as FILE.py:FUNCTION"),
@@ -87,6 +89,23 @@ def test_torchmetrics_are_oriented_and_single():
     assert torch.allclose(close(images=images, references=reference).values, want)
     with pytest.raises(NotDifferentiableError):
         calm(images=images.requires_grad_(True))
+
+
+def test_a_distance_of_torchmetrics_by_any_argument_names_takes_a_reference(monkeypatch, images):
+    class Distance(torchmetrics.image.PeakSignalNoiseRatio):  # as LPIPS, whose network is not here
+        higher_is_better = False
+
+        def __init__(self, normalize=False):
+            super().__init__(data_range=1.0 if normalize else 2.0)
+
+        def update(self, img1, img2):
+            super().update(img1, img2)
+
+    monkeypatch.setattr("torchmetrics.image.LearnedPerceptualImagePatchSimilarity", Distance)
+    reward = reward_zoo.load("torchmetrics:learned_perceptual_image_patch_similarity")
+    assert reward.card.needs == ("reference",)
+    want = reward_zoo.load("torchmetrics:peak_signal_noise_ratio")(images=images, references=images / 2).values
+    assert torch.allclose(reward(images=images, references=images / 2).values, -want)
 
 
 @PYIQA

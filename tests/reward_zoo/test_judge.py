@@ -44,6 +44,26 @@ def test_an_item_without_an_answer_is_invalid_and_the_rest_stand(endpoint):
     assert "400" in found.perceived[2]
 
 
+@pytest.mark.parametrize(
+    ("said", "score"),
+    [
+        ("Score: 4", 0.8),
+        ("score: **4.5**", 0.9),
+        ("My score: 4.", 0.8),
+        ("Score: 5.0/5", 1.0),
+        ("Alignment Score (1-5): 2\nStyle Score (1-5): 3", 0.5),
+        ("Score: 10", None),
+        ("Score: 4/10", None),
+        ("Score: 5.5", None),
+        ("Score: 45", None),
+        ("Score: 0", None),
+    ],
+)
+def test_only_numbers_from_1_to_5_are_scores(said, score):
+    found = reward_zoo.load("vlm_judge").read(said)
+    assert found == pytest.approx(score) if score else found != found
+
+
 def test_a_busy_endpoint_is_asked_again(endpoint):
     reward = reward_zoo.load(f"vlm_judge:base_url={endpoint.url}")
     assert reward(images=LIGHT[:1], prompts="flaky").valid.all()

@@ -20,6 +20,10 @@ import os
 def where(images, prompts):
     return [float(os.getpid()) for _ in images]
 
+def prints(images):
+    print("asked", flush=True)
+    return [1.0] * len(images)
+
 def raises(images):
     raise ValueError("no GPU")
 
@@ -55,6 +59,14 @@ def same(found, want):
 def test_scores_are_those_of_this_process(spec, workers):
     pictures, prompts = torch.rand(7, 3, 32, 96, generator=torch.Generator().manual_seed(0)), ['a sign that says "NOW"'] * 7
     same(in_workers(spec, workers)(images=pictures, prompts=prompts), reward_zoo.load(spec)(images=pictures, prompts=prompts))
+
+
+def test_what_a_reward_prints_is_no_data(own, capfd, images):
+    with reward_workers(1) as started:
+        assert in_workers(f"{own}:prints", started)(images=images).values.tolist() == [1.0] * 4
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "asked" in err
 
 
 def test_a_batch_is_split_unless_scores_depend_on_it(workers, own, images):

@@ -130,5 +130,5 @@ SPECS = {
     "captioning_alignment": lambda folder: (
         f"captioning_alignment:weights={build_blip(BlipForConditionalGeneration, folder)},clip={_clip_beside(folder)}"
     ),
-    "blip_vqa": lambda folder: f"blip_vqa:weights={build_blip(BlipForQuestionAnswering, folder)}",
+    "blip_vqa": lambda folder: f"blip_vqa:image_size=48,weights={build_blip(BlipForQuestionAnswering, folder)}",
 }
