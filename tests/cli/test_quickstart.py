@@ -32,6 +32,8 @@ def test_the_readme_names_it():
 def test_quickstart_in_small_and_the_same_twice(lasro, tmp_path, monkeypatch):
     monkeypatch.setattr("cli.commands.quickstart.DISTILL_STEPS", 2)
     monkeypatch.setattr("cli.commands.quickstart.FinetuneConfig", partial(FinetuneConfig, validation_samples=8))
+    monkeypatch.setattr("finetune.jobs.DIVERSITY_PROMPTS", 2)
+    monkeypatch.setattr("finetune.jobs.VALIDATION_DIVERSITY_PROMPTS", 2)
     small = shlex.split("quickstart --samples 64 --steps 2 --eval-samples 8 --json")
     results = []
     for out in (tmp_path / "first", tmp_path / "second"):
