@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -94,6 +94,9 @@ Guard = Annotated[
 run_flag = partial(typer.Option, rich_help_panel="Run")
 
 
+READ = ("surrogate", "generator", "adapter", "prompts", "eval_prompts", "images", "teacher")  # settings that may name a path
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What every command with a run folder is told; in help, the last group."""
@@ -110,3 +113,9 @@ class RunSettings:
     seed: Annotated[int, run_flag(help="Seed of everything that is drawn.")] = 0
     device: Annotated[str, run_flag(help="Where networks run: auto, cpu, cuda, cuda:1, mps.")] = "auto"
     json: Annotated[bool, run_flag("--json", help="Print one JSON value on stdout.")] = False
+
+    @property
+    def writing(self) -> dict[str, Any]:
+        """How `check_out` and `open_run` are to treat the folder."""
+        reads = [*(getattr(self, "data", None) or []), *(getattr(self, name, None) for name in READ)]
+        return {"overwrite": self.overwrite, "resume": self.resume, "reads": reads}

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import reward_zoo
-    from cli.options import RunSettings
     from cli.surrogate_app import DistillSettings, LabelAloneSettings, LabelSettings
     from finetune.generators.pipeline import SDXLGenerator
     from reward_zoo.workers import RewardWorkers
@@ -42,8 +41,7 @@ def label(settings: LabelAloneSettings, workers: RewardWorkers | None = None) ->
     if reward is None:
         raise SpecError("label: give --reward SPEC, as --reward ocr")
     check_engine(engine, workers)
-    reads = (settings.generator, settings.adapter, settings.prompts, settings.images)
-    out, writing = settings.out or _default_out(reward, "-labels"), _writing(settings, reads)
+    out, writing = settings.out or _default_out(reward, "-labels"), settings.writing
     if _leads():
         check_out(out, **writing)
 
@@ -153,10 +151,7 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
     if data and (settings.prompts or settings.images):
         flag = "prompts" if settings.prompts else "images"
         raise SpecError(f"--{flag} and --data exclude each other: stores hold their {flag}; lasro label takes --{flag}")
-    rounds, writing = (
-        _rounds(settings, data),
-        _writing(settings, (*data, settings.generator, settings.prompts, settings.images)),
-    )
+    rounds, writing = _rounds(settings, data), settings.writing
     if _leads() and (out is not None or reward is not None):  # else the store names the reward
         out = out or _default_out(reward)
         check_out(out, **writing)
@@ -224,10 +219,6 @@ def _rounds(settings: DistillSettings, data: Sequence[Path]) -> Rounds:
         why = "stores are labelled already" if data else "one process labels them, and several were launched"
         raise SpecError(f"--rounds {rounds.rounds}: {why}; leave it out")
     return rounds
-
-
-def _writing(settings: RunSettings, reads: Sequence[object]) -> dict[str, Any]:
-    return {"overwrite": settings.overwrite, "resume": settings.resume, "reads": reads}
 
 
 def _leads() -> bool:

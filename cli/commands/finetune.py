@@ -23,9 +23,7 @@ def finetune(settings: FinetuneSettings, workers: RewardWorkers | None = None) -
     """Check everything that can be checked, then run."""
     out, trackers = settings.out or Path("runs/tuned"), settings.trackers or ["tensorboard"]
     check_names(trackers)
-    reads = [settings.surrogate, settings.generator, settings.prompts, settings.eval_prompts, settings.images, settings.teacher]
-    writing = {"overwrite": settings.overwrite, "resume": settings.resume, "reads": reads}
-    check_out(out, **writing)
+    check_out(out, **settings.writing)
 
     from finetune.jobs import run_finetune
     from finetune.order import TuningOrder
@@ -43,7 +41,7 @@ def finetune(settings: FinetuneSettings, workers: RewardWorkers | None = None) -
         plan_tuning(settings, out, order)
         return
     job = order.load(workers)
-    with open_run(out, **writing) as run:
+    with open_run(out, **settings.writing) as run:
         run.save_config(as_config(settings, **order.found(job)), job.generator.device)
         result = run_finetune(run, job, resume=settings.resume)
     result["report"] = str(write_report([out]))
