@@ -98,7 +98,7 @@ class DistillSettings(LabelSettings):
         int,
         labels_flag(help="Parts of the labels; each after the first is of the generator as tuned on the parts before."),
     ] = Rounds.rounds
-    drift_steps: Annotated[int, labels_flag(help="With --rounds: steps of that tuning, which asks no reward.")] = (
+    drift_steps: Annotated[int, labels_flag(help="With --rounds: steps of that tuning, whose reward calls come on top.")] = (
         Rounds.drift_steps
     )
     drift_learning_rate: Annotated[

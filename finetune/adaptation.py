@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from finetune.methods.lasro import Settings
 
 
+def calls_of(steps: int, settings: Settings, stages: int) -> int:
+    """Reward calls that adaptation makes in so many steps of a generator with one or two stages."""
+    return steps // settings.adapt_every * settings.adapt_prompts * 2 * stages if settings.adapt_every else 0
+
+
 def sample_prompts(data: LabelledLatents, count: int, rng: torch.Generator) -> LabelledLatents:
     """All rows of `count` random prompts."""
     names = data.groups.unique()

@@ -54,14 +54,14 @@ class FinetuneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """How labels are split, and how far the generator moves between two parts.
+    """How labels are split, and how the generator is tuned between two parts.
 
     Raises:
         ConfigError: a value out of its range.
     """
 
     rounds: int = 1  # equal parts of the labels; 1: all of the generator as it is
-    drift_steps: int = 40  # of tuning between two parts; no reward call
+    drift_steps: int = 100  # of tuning between two parts
     drift_learning_rate: float | None = None  # None: that of `lasro finetune`
 
     def __post_init__(self) -> None:

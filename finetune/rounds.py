@@ -1,8 +1,8 @@
 """Distilling in rounds: later labels are asked for where tuning will take the generator.
 
 A surrogate of the untuned generator's samples is climbed to pictures that it has never seen, and believes too much of them. So
-the generator is moved a little on the first labels' surrogate, the next labels are of what it then paints, and the surrogate is
-trained anew on all of them (DAgger's idea, Ross et al. 2011, arXiv 1011.0686; numbers in benchmarks/LOG.md).
+the generator is tuned on the first labels' surrogate, the next labels are of what it then paints, and the surrogate is trained
+anew on all of them (DAgger's idea, Ross et al. 2011, arXiv 1011.0686; numbers in benchmarks/LOG.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from reward_zoo.terminal import progress
 from surrogate.checkpoint import load_checkpoint, save_checkpoint
 from surrogate.config import DistillConfig
 from surrogate.jobs import checkpoint_of, fit, run_training
-from surrogate.labels import run_label
+from surrogate.labels import read_labels, run_label
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
@@ -45,20 +45,21 @@ def distill_in_rounds(
 ) -> dict[str, Any]:
     """Label, train, move, label, …, train, measure, save: the result of `lasro distill --rounds`.
 
-    A run that was cut off goes on where it was; a move that was cut off starts anew.
+    A run that was cut off goes on where it was; a tuning between rounds that was cut off starts anew.
     """
-    began, calls, moved = time.time(), 0, nullcontext()
+    began, calls, tuning_calls, moved = time.time(), 0, 0, nullcontext(0)
     for number in range(1, rounds.rounds + 1):
         part = replace(config, samples=config.samples * number // rounds.rounds)
-        with moved:
+        with moved as spent:
             store, asked = run_label(run.path / "labels", generator, reward, spec, prompts, part, pictures, heed=run.heed)
-        calls += asked
+        calls, tuning_calls = calls + asked, tuning_calls + spent
         if number < rounds.rounds:
             moved = drifted(run, generator, reward, store, prompts, config, rounds, number)
     result = run_training(run, generator, reward, spec, [store], config)
     for number in range(1, rounds.rounds):
         drift_of(run, number).unlink(missing_ok=True)
-    result |= {"reward_calls": calls, "rounds": rounds.rounds, "minutes": (time.time() - began) / 60}
+    spent = {"reward_calls": calls + tuning_calls, "tuning_calls": tuning_calls, "minutes": (time.time() - began) / 60}
+    result |= {**spent, "rounds": rounds.rounds}
     run.save_summary(result)
     return result
 
@@ -99,27 +100,28 @@ def drifted(
     config: DistillConfig,
     rounds: Rounds,
     number: int,
-) -> Iterator[None]:
-    """Inside, the generator is tuned a little on a surrogate of the labels so far; afterwards it is as it was."""
+) -> Iterator[int]:
+    """Inside, the generator is tuned on a surrogate of the labels so far, which took so many reward calls; then put back."""
     seed, kept = derive_seed(config.seed, "drift", number), drift_of(run, number)
     tuning = FinetuneConfig(steps=rounds.drift_steps, learning_rate=rounds.drift_learning_rate, seed=seed)
     try:
         if kept.exists():
-            tuned = TunedWeights(generator.unet, tuning, generator.preset.lora_targets)
-            tuned.load_state(load_checkpoint(kept, tuning.as_dict())["weights"])
+            state = load_checkpoint(kept, tuning.as_dict())
+            TunedWeights(generator.unet, tuning, generator.preset.lora_targets).load_state(state["weights"])
         else:
             phase = f"round-{number}"
             fitted = fit(run, generator, reward, [store], config, phase=phase)
-            critic = Critic(fitted.distilled.surrogate, fitted.config, fitted.margin)
-            tuned = _move(run, generator, reward, prompts, tuning, critic, phase)
-            save_checkpoint(kept, tuning.as_dict(), {"weights": tuned.state()})
+            labels = read_labels([store], reward)
+            critic = Critic(fitted.distilled.surrogate, fitted.config, fitted.margin, labels)
+            state = _tune(run, generator, reward, prompts, tuning, critic, phase)
+            save_checkpoint(kept, tuning.as_dict(), state)
             checkpoint_of(run, phase).unlink(missing_ok=True)
-        yield
+        yield state["calls"]
     finally:
         generator.unet.unload_lora()
 
 
-def _move(
+def _tune(
     run: RunFolder,
     generator: SDXLGenerator,
     reward: reward_zoo.Reward,
@@ -127,10 +129,13 @@ def _move(
     config: FinetuneConfig,
     critic: Critic,
     phase: str,
-) -> TunedWeights:
-    """Climb the surrogate, left as it is, without a look at the true reward; the averaged weights."""
-    trainer = Trainer(generator, reward, prompts, config, load_method("lasro", {"adapt_every": "0"}), critic=critic)
-    with progress("move") as bar:
+) -> dict[str, Any]:
+    """LaSRO with adaptation, for so many steps: the averaged weights, which the generator has then, and the reward calls.
+
+    There is no validation: wherever the surrogate leads, be it wrong, is where the next labels are wanted.
+    """
+    trainer = Trainer(generator, reward, prompts, config, load_method("lasro", {}), critic=critic)
+    with progress("tune") as bar:
         for trainer.step in range(1, config.steps + 1):
             run.log({"phase": phase + "-drift", "step": trainer.step, **trainer.train_once()})
             bar(trainer.step, config.steps)
@@ -138,4 +143,4 @@ def _move(
     with trainer.averaged.applied():
         averaged = trainer.tuned.state()
     trainer.tuned.load_state(averaged)
-    return trainer.tuned
+    return {"weights": averaged, "calls": trainer.reward_calls}

@@ -26,7 +26,7 @@ def save_curves(summary: dict[str, Any], path: Path) -> None:
         (summary["reward"], "calls", lambda row: row["reward"]),
         (summary["reward"], "minutes", lambda row: row["reward"]),
         (f"{summary['reward']}, one step", "calls", lambda row: row["reward_one_step"]),
-        *((f"guard {name}", "calls", lambda row, name=name: row["guards"][name]) for name in guards),
+        *((f"guard {name}", "calls", lambda row, name=name: row["guards"].get(name, np.nan)) for name in guards),
         ("diversity, as a share of the untuned", "calls", lambda row: row["diversity"] / untuned["diversity"]),
     ]
     columns = 3
@@ -65,6 +65,8 @@ def _curve(
 ) -> None:
     budgets = sorted({row["budget"] for row in rows})
     groups = [[untuned], *([row for row in rows if row["budget"] == budget] for budget in budgets)]
+    measured = [[row for row in group if value(row) == value(row)] for group in groups]  # other runs may have had other guards
+    groups = [group for group in measured if group]
     across = [float(np.mean([row[over] for row in group])) for group in groups]
     found = [[value(row) for row in group] for group in groups]
     axis.plot(across, [float(np.mean(part)) for part in found], marker="o", markersize=3, color=color, label=label)

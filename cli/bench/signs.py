@@ -20,20 +20,22 @@ import numpy as np
 
 import reward_zoo
 from cli.bench.rows import Rows
-from finetune.config import FinetuneConfig
+from finetune.adaptation import calls_of
+from finetune.config import FinetuneConfig, Rounds
 from finetune.errors import ConfigError
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator, load_generator
 from finetune.jobs import critic_of
 from finetune.method import Critic
 from finetune.methods import load_method
+from finetune.methods.lasro import Settings
 from finetune.prompts import load_prompts
+from finetune.rounds import distill_in_rounds
 from finetune.trainer import Trainer
 from reward_zoo.devices import pick_device
 from reward_zoo.terminal import note, progress
 from surrogate.config import DistillConfig
 from surrogate.folder import load_surrogate
-from surrogate.jobs import run_distill
 from surrogate.runs.environment import machine
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
@@ -48,9 +50,9 @@ TRAINING = {"validation_samples": 96}  # settings of all runs; these calls count
 RECONSTRUCTED = {"ocr": 0.971}  # the same prompts' real signs through the autoencoder: python -m recipes.tiny_signs.gates
 TUNING_SEED, TUNING_BUDGET = 100, 4_000  # of every method: the same three learning rates are tried
 RATES = (2e-4, 6e-4, 1.8e-3)
-LASRO_STEPS = 100  # of the generator
-LASRO_KEPT_BACK = 1_400  # calls for adaptation and validation; the others are labels
-LABELS = {"noises": 3, "extra_steps": 8, "backbone": "latent-cnn", "steps": 1000}
+LASRO = {4_000: (1, 100), 8_000: (2, 100), 16_000: (2, 200), 32_000: (2, 200)}  # rounds of labels, steps of the generator
+DRIFT_STEPS = 100  # of the generator between rounds
+LABELS = {"noises": 3, "extra_steps": 8, "backbone": "latent-cnn"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +157,9 @@ class SignsBench:
         spent = {"calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
         return {**found, **spent, "machine": machine(pick_device(self.device))}
 
-    def _trainer(self, method: str, seed: int, rate: float, critic: Critic | None = None) -> Trainer:
+    def _trainer(self, method: str, seed: int, rate: float, budget: int = 0, critic: Critic | None = None) -> Trainer:
         name, options = variant(method)
-        steps = LASRO_STEPS if critic else 100_000
+        steps = LASRO[budget][1] if critic else 100_000
         config = FinetuneConfig(method=name, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
         return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), critic=critic)
@@ -176,14 +178,14 @@ class SignsBench:
     def _lasro(self, method: str, seed: int, budgets: Sequence[int], rate: float) -> Iterator[dict[str, Any]]:
         for budget in sorted(budgets):
             began = time.time()
-            trainer, labels, earlier = self._climb(method, seed, budget, rate)
+            trainer, before, earlier = self._climb(method, seed, budget, rate)
             minutes = earlier + (time.time() - began) / 60
             with trainer.best_weights():
-                calls = labels + trainer.reward_calls
+                calls = before + trainer.reward_calls
                 yield {"budget": budget, "calls": calls, **self._judge(trainer.generator), "minutes": minutes}
 
     def _climb(self, method: str, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
-        """Label, distil, tune within a budget: the trainer, the calls of labels, and the minutes of what was there already."""
+        """Label, distil, tune within a budget: the trainer, the calls before it, and the minutes of what was there already."""
         run = RunFolder(self.folder / "work" / f"lasro-{seed}-{budget}")
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
         summary, earlier = run.path / "summary.json", 0.0  # written last
@@ -191,15 +193,17 @@ class SignsBench:
             earlier = json.loads(summary.read_text())["minutes"]
         else:
             run.path.mkdir(parents=True, exist_ok=True)
-            config = DistillConfig(samples=budget - LASRO_KEPT_BACK, seed=seed, **LABELS)
-            run_distill(run, generator, reward, self.reward, load_prompts("signs-train"), config)
-        labels = json.loads(summary.read_text())["labels"]
+            rounds = Rounds(rounds=LASRO[budget][0], drift_steps=DRIFT_STEPS, drift_learning_rate=rate)
+            config = DistillConfig(samples=labels_of(budget), seed=seed, **LABELS)
+            distill_in_rounds(run, generator, reward, self.reward, load_prompts("signs-train"), config, rounds=rounds)
+        found = json.loads(summary.read_text())
+        before = found["labels"] + found["tuning_calls"]
         critic = critic_of(load_surrogate(run.path / "surrogate"), reward)
-        trainer = self._trainer(method, seed, rate, critic=critic)
+        trainer = self._trainer(method, seed, rate, budget, critic)
         with progress(f"{method}, seed {seed}, {budget} calls") as bar:
-            trainer.report = lambda record: bar(record["step"], LASRO_STEPS, f"best {trainer.best_reward:.3f}")
-            trainer.run(max_reward_calls=budget - labels)
-        return trainer, labels, earlier
+            trainer.report = lambda record: bar(record["step"], record["steps"], f"best {trainer.best_reward:.3f}")
+            trainer.run(max_reward_calls=budget - before)
+        return trainer, before, earlier
 
     def _judge(self, generator: SDXLGenerator) -> dict[str, Any]:
         """The generator as it is now, on held-out and on training prompts; none of these calls counts."""
@@ -216,6 +220,13 @@ class SignsBench:
             "alarms": {name: mean(alarm) for name, alarm in found.alarms.items()},
             "diversity": mean(found.diversity),
         }
+
+
+def labels_of(budget: int) -> int:
+    """What adaptation, in all tunings, and validation, in the last, leave for labels."""
+    rounds, steps = LASRO[budget]
+    adapted = calls_of(DRIFT_STEPS * (rounds - 1) + steps, Settings(), 2)
+    return budget - adapted - TRAINING["validation_samples"] * (steps // FinetuneConfig.evaluate_every + 1)
 
 
 def variant(text: str) -> tuple[str, dict[str, str]]:

@@ -79,7 +79,9 @@ def table(summary: dict[str, Any]) -> list[tuple[str, ...]]:
             for name in ("reward_one_step", "reward_training_prompts", "diversity")
         }
         guards = {
-            name: sum(row["guards"][name] for row in found) / len(found) - before for name, before in untuned["guards"].items()
+            name: sum(scores) / len(scores) - before
+            for name, before in untuned["guards"].items()
+            if (scores := [row["guards"][name] for row in found if name in row["guards"]])  # other runs may have had others
         }
         rows.append(
             (

@@ -181,7 +181,7 @@ def distill(settings: DistillSettings, workers: RewardWorkers | None = None) -> 
 
     if settings.dry_run:
         known = (reward, generator, config, texts, [prompt for _, prompt in pictures])
-        plan_labels(settings, out, *known, load, stores=stores, trains=True, rounds=rounds.rounds)
+        plan_labels(settings, out, *known, load, stores=stores, trains=True, rounds=rounds)
         return
     scorer, loaded = load()
     for store in stores:

@@ -13,6 +13,7 @@ from reward_zoo.errors import LasroError, first_line
 if TYPE_CHECKING:
     from cli.surrogate_app import LabelSettings
     from cli.tuning_app import FinetuneSettings
+    from finetune.config import Rounds
     from finetune.generators.pipeline import SDXLGenerator
     from finetune.generators.preset import Preset
     from finetune.order import TuningOrder
@@ -35,10 +36,12 @@ def plan_labels(
     *,
     stores: Sequence[LabelledStore] = (),
     trains: bool = False,
-    rounds: int = 1,
+    rounds: Rounds | None = None,
 ) -> None:
     """Print the plan of a labelling and, if `trains`, of the training on its labels (in `rounds`) or on those of `stores`."""
+    from finetune.adaptation import calls_of
     from finetune.generators.preset import find_preset
+    from finetune.methods.lasro import Settings
     from surrogate.labels import label_jobs
 
     plan = Plan("distill" if trains else "label", out, downloads=weights_needed([reward], generator))
@@ -54,9 +57,12 @@ def plan_labels(
         plan.sources["calls"] = f"{there:,} of {rows:,} labels are there"
         if "labels" in plan.seconds:
             plan.seconds["labels"] *= (rows - there) / rows
-    if rounds > 1 and "training" in plan.seconds:
-        plan.seconds["training"] *= rounds  # at most: the earlier ones have fewer labels
-        plan.sources["time"] += "; tuning between the rounds comes on top"
+    if rounds and rounds.rounds > 1:
+        tuning = (rounds.rounds - 1) * rounds.drift_steps
+        plan.reward_calls["tuning between rounds"] = calls_of(tuning, Settings(), min(2, config.generator_steps))
+        if "training" in plan.seconds:
+            plan.seconds["training"] *= rounds.rounds  # at most: the earlier ones have fewer labels
+            plan.sources["time"] += "; tuning between the rounds comes on top"
     show(plan, as_json=settings.json)
 
 

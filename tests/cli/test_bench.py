@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from cli.bench import signs
+from cli.bench.plots import save_curves
 from cli.bench.rows import Rows, mean_interval
 from cli.commands.bench import table
 from finetune.errors import ConfigError
@@ -15,7 +16,7 @@ from finetune.methods import METHODS
 @pytest.fixture
 def small(monkeypatch):
     sizes = {"BUDGETS": (40, 60), "LARGEST": 80, "EVALUATED": 4, "EVALUATED_TRAINING": 2, "DIVERSITY_PROMPTS": 1}
-    sizes |= {"TUNING_BUDGET": 30, "RATES": (1e-3,), "LASRO_STEPS": 1, "LASRO_KEPT_BACK": 10}
+    sizes |= {"TUNING_BUDGET": 30, "RATES": (1e-3,), "LASRO": dict.fromkeys((30, 40, 60, 80), (1, 1))}
     for name, value in sizes.items():
         monkeypatch.setattr(signs, name, value)
     monkeypatch.setattr(signs, "LABELS", {"noises": 2, "extra_steps": 0, "steps": 2, "backbone": "latent-cnn"})
@@ -57,6 +58,11 @@ def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, mo
     assert again == found
     code, text, _ = lasro(*command, "--show")
     assert "ddpo" in text
+
+
+def test_lasro_asks_for_what_its_tunings_leave():
+    labels = {budget: signs.labels_of(budget) for budget in signs.LASRO}
+    assert labels == {4_000: 2_624, 8_000: 5_824, 16_000: 12_544, 32_000: 28_544}
 
 
 def test_learning_rates_of_another_rewards_benchmark(tmp_path):
@@ -119,6 +125,18 @@ def test_rows_are_kept_as_they_come(tmp_path):
     rows.add({"method": "a", "seed": 1})
     assert rows.where(method="a", seed=1) == [{"method": "a", "seed": 1}]
     assert json.loads((tmp_path / "deep" / "rows.jsonl").read_text().splitlines()[0])["seed"] == 0
+
+
+def test_rows_with_other_guards_stand_beside_each_other(tmp_path):
+    untuned = {"reward": 0.5, "reward_one_step": 0.4, "guards": {"g": 0.3, "h": 0.2}, "diversity": 0.2}
+    untuned |= {"calls": 0, "minutes": 0.0}
+    row = {"method": "m", "reward": 0.6, "reward_one_step": 0.6, "diversity": 0.2, "minutes": 1.0, "seed": 0}
+    row |= {"budget": 4000, "calls": 4000, "reward_training_prompts": 0.8}
+    rows = [{**row, "guards": {"g": 0.4}}, {**row, "guards": {"g": 0.4, "h": 0.1}, "seed": 1}]
+    summary = {"b": 0.5, "c": 0.9, "reward": "r", "untuned": untuned, "results": rows}
+    assert table(summary)[1][8] == "g +0.100, h -0.100"
+    save_curves(summary, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
 
 
 def test_the_gap_closed_is_a_share_of_what_reconstruction_leaves():
