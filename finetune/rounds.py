@@ -43,7 +43,7 @@ def distill_in_rounds(
     *,
     rounds: Rounds,
 ) -> dict[str, Any]:
-    """Label, train, move, label, …, train, measure, save: the result of `lasro distill --rounds`.
+    """Label, train, tune, label, …, train, measure, save: the result of `lasro distill --rounds`.
 
     A run that was cut off goes on where it was; a tuning between rounds that was cut off starts anew.
     """
@@ -58,8 +58,8 @@ def distill_in_rounds(
     result = run_training(run, generator, reward, spec, [store], config)
     for number in range(1, rounds.rounds):
         drift_of(run, number).unlink(missing_ok=True)
-    spent = {"reward_calls": calls + tuning_calls, "tuning_calls": tuning_calls, "minutes": (time.time() - began) / 60}
-    result |= {**spent, "rounds": rounds.rounds}
+    result |= {"reward_calls": calls + tuning_calls, "tuning_calls": tuning_calls, "rounds": rounds.rounds}
+    result["minutes"] = (time.time() - began) / 60
     run.save_summary(result)
     return result
 

@@ -62,7 +62,7 @@ def progress(run: Run) -> str:
     doing = {
         "label": "labelling",
         "distill": "distilling",
-        "drift": "moving the generator",
+        "drift": "tuning between rounds",
         "tune": "tuning",
         "compare": "comparing before and after",
     }
