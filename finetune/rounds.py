@@ -26,7 +26,7 @@ from reward_zoo.terminal import progress
 from surrogate.checkpoint import load_checkpoint, save_checkpoint
 from surrogate.config import DistillConfig
 from surrogate.jobs import checkpoint_of, fit, run_training
-from surrogate.labels import read_labels, run_label
+from surrogate.labels import run_label
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
 from surrogate.store import LabelledStore
@@ -111,8 +111,7 @@ def drifted(
         else:
             phase = f"round-{number}"
             fitted = fit(run, generator, reward, [store], config, phase=phase)
-            labels = read_labels([store], reward)
-            critic = Critic(fitted.distilled.surrogate, fitted.config, fitted.margin, labels)
+            critic = Critic(fitted.distilled.surrogate, fitted.config, fitted.margin, fitted.data)
             state = _tune(run, generator, reward, prompts, tuning, critic, phase)
             save_checkpoint(kept, tuning.as_dict(), state)
             checkpoint_of(run, phase).unlink(missing_ok=True)

@@ -137,8 +137,7 @@ class Fitted:
     held_out: LabelledLatents
     config: DistillConfig
     margin: float
-    labels: int
-    prompts: int
+    data: LabelledLatents  # all labels
 
 
 def fit(
@@ -177,7 +176,7 @@ def fit(
             checkpoint=checkpoint_of(run, phase),
             team=team,
         )
-    return Fitted(distilled, held_out, config, margin, len(data), len(data.prompts))
+    return Fitted(distilled, held_out, config, margin, data)
 
 
 def checkpoint_of(run: RunFolder, phase: str) -> Path:
@@ -209,7 +208,12 @@ def run_training(
         held_out.groups.numpy(),
         margin,
     )
-    fidelity |= {"labels": fitted.labels, "held_out": len(held_out), "prompts": fitted.prompts, "step": fitted.distilled.step}
+    fidelity |= {
+        "labels": len(fitted.data),
+        "held_out": len(held_out),
+        "prompts": len(fitted.data.prompts),
+        "step": fitted.distilled.step,
+    }
     folder = run.path / "surrogate"
     labels = [os.path.relpath(store.folder, folder) for store in stores]
     facts = {"reward": absolute_spec(spec), "generator": generator.name, "margin": margin, "labels": labels}

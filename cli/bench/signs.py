@@ -157,9 +157,8 @@ class SignsBench:
         spent = {"calls": calls + trainer.reward_calls, "minutes": (time.time() - began) / 60}
         return {**found, **spent, "machine": machine(pick_device(self.device))}
 
-    def _trainer(self, method: str, seed: int, rate: float, budget: int = 0, critic: Critic | None = None) -> Trainer:
+    def _trainer(self, method: str, seed: int, rate: float, steps: int = 100_000, critic: Critic | None = None) -> Trainer:
         name, options = variant(method)
-        steps = LASRO[budget][1] if critic else 100_000
         config = FinetuneConfig(method=name, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
         return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), critic=critic)
@@ -199,7 +198,7 @@ class SignsBench:
         found = json.loads(summary.read_text())
         before = found["labels"] + found["tuning_calls"]
         critic = critic_of(load_surrogate(run.path / "surrogate"), reward)
-        trainer = self._trainer(method, seed, rate, budget, critic)
+        trainer = self._trainer(method, seed, rate, LASRO[budget][1], critic)
         with progress(f"{method}, seed {seed}, {budget} calls") as bar:
             trainer.report = lambda record: bar(record["step"], record["steps"], f"best {trainer.best_reward:.3f}")
             trainer.run(max_reward_calls=budget - before)
