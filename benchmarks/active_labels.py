@@ -22,17 +22,18 @@ import numpy as np
 import torch
 
 import reward_zoo
+from benchmarks.reading import look
 from benchmarks.surrogates import LABELS, labels, rollouts
 from cli.bench.rows import Rows
 from cli.output import print_table
-from finetune.generators.pipeline import SDXLGenerator, load_generator
+from finetune.generators.pipeline import load_generator
 from reward_zoo.terminal import note
 from surrogate.config import DistillConfig
 from surrogate.distillation import train_surrogate
 from surrogate.evaluation import order
 from surrogate.hindsight import hindsight_of
 from surrogate.model import Surrogate
-from surrogate.sampling import ConditioningTable, LabelledLatents, split_by_prompt
+from surrogate.sampling import LabelledLatents, split_by_prompt
 from surrogate.seeding import stream
 
 RESULTS = Rows(Path(__file__).parent / "results" / "active_labels.jsonl")
@@ -41,17 +42,10 @@ SHARE = 0.6
 A_PROMPT = 3 * LABELS["noises"]  # labels
 
 
-@torch.no_grad()
-def doubt(generator: SDXLGenerator, surrogate: Surrogate, data: LabelledLatents, *, batch_size: int = 192) -> torch.Tensor:
+def doubt(surrogate: Surrogate, latents: torch.Tensor) -> torch.Tensor:
     """Mean entropy of the letters read off each latent, (N,)."""
-    table, found = ConditioningTable(generator, data.prompts), []
-    surrogate.eval()
-    for rows in torch.arange(len(data)).split(batch_size):
-        latents = data.latents[rows].to(surrogate.device)
-        times = torch.zeros(len(rows), dtype=torch.long, device=surrogate.device)
-        (look,) = surrogate.looks(surrogate.features(latents, table[data.groups[rows]], times, torch.zeros_like(latents)))
-        found.append(-(look.exp() * look).sum(-1).mean(-1))
-    return torch.cat(found).cpu()
+    letters = look(surrogate, latents)
+    return -(letters.exp() * letters).sum(-1).mean(-1)
 
 
 def of_prompts(data: LabelledLatents, prompts: list[int]) -> LabelledLatents:
@@ -84,7 +78,7 @@ def one_seed(seed: int, work: Path, samples: int, first: int, more: int, device:
     surrogate, found = train(of_prompts(pool, start))
     yield {"choice": "first", **found}
     left = of_prompts(pool, rest)
-    entropy = doubt(generator, surrogate, left)
+    entropy = doubt(surrogate, left.load().latents)
     mean = {name: entropy[left.groups == name].mean().item() for name in rest}
     unsure = sorted(rest, key=lambda name: -mean[name])
     count = more // A_PROMPT

@@ -35,11 +35,12 @@ STEPS, RATE = 1500, 3e-3  # of the match trained anew
 @torch.no_grad()
 def look(surrogate: Surrogate, latents: torch.Tensor, *, time: int = 0, shift: int = 0, seed: int = 0) -> torch.Tensor:
     """Log-probabilities of letters, N×slots×classes, seen through noise or shifted by columns."""
+    surrogate.eval()
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
     found = []
     for part, fresh in zip(latents.float().roll(shift, -1).split(96), noise.split(96), strict=True):
-        times = torch.full((len(part),), time)
-        found.append(surrogate.looks(surrogate.backbone(part, None, times, fresh))[0].float())
+        part, times = part.to(surrogate.device), torch.full((len(part),), time, device=surrogate.device)
+        found.append(surrogate.looks(surrogate.backbone(part, None, times, fresh.to(part)))[0].float().cpu())
     return torch.cat(found)
 
 

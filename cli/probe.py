@@ -26,7 +26,7 @@ from surrogate.hindsight import hindsight_of
 from surrogate.jobs import margin_of
 from surrogate.labelling import RewardMeter, batches_to_do, label
 from surrogate.labels import label_jobs, read_labels
-from surrogate.sampling import split_by_prompt
+from surrogate.sampling import MOST_HELD_OUT, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 
@@ -76,8 +76,9 @@ def probe_training(
 ) -> None:
     """Train a few steps on what is labelled, and scale; `rows` is how many labels the run has."""
     data = read_labels(stores, reward)
-    labels = int(rows * (1 - config.held_out))
-    config = settled_for(generator, config, perceives=data.perceives_text, labels=labels)
+    a_prompt = len(data) / len(data.groups.unique())
+    held = min(rows * config.held_out, MOST_HELD_OUT * a_prompt)
+    config = settled_for(generator, config, perceives=data.perceives_text, labels=int(rows - held))
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
     times: list[float] = []
     distilled = train_surrogate(
@@ -93,8 +94,7 @@ def probe_training(
     prompts = len(training.groups.unique())
     wanted, had = config.prompts_per_batch, min(config.prompts_per_batch, prompts)
     plan.seconds["training"] = a_step * config.steps * wanted / had
-    asked = rows * config.held_out * config.generator_steps / config.stages  # once more, all but those of extra steps
-    plan.reward_calls["noise ceiling"] = int(asked)
+    plan.reward_calls["noise ceiling"] = int(held * config.generator_steps / config.stages)  # none of extra steps' labels
     size = sum(parameter.numel() for parameter in distilled.surrogate.parameters()) * BYTES["weight"]
     plan.disk |= {"surrogate": size, "checkpoint": 3 * size}
     plan.sources["time"] += f" and {len(times)} training steps"

@@ -55,12 +55,10 @@ def distill_in_rounds(
         calls, tuning_calls = calls + asked, tuning_calls + spent
         if number < rounds.rounds:
             moved = drifted(run, generator, reward, store, prompts, config, rounds, number)
-    result = run_training(run, generator, reward, spec, [store], config)
+    spent = {"reward_calls": calls + tuning_calls, "tuning_calls": tuning_calls, "rounds": rounds.rounds}
+    result = run_training(run, generator, reward, spec, [store], config, began=began, spent=spent)
     for number in range(1, rounds.rounds):
         drift_of(run, number).unlink(missing_ok=True)
-    result |= {"reward_calls": calls + tuning_calls, "tuning_calls": tuning_calls, "rounds": rounds.rounds}
-    result["minutes"] = (time.time() - began) / 60
-    run.save_summary(result)
     return result
 
 

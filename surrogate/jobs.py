@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,10 +123,7 @@ def run_distill(
     """Label, train, measure, save: the result of `lasro distill`."""
     began = time.time()
     store, calls = run_label(run.path / "labels", generator, reward, spec, prompts, config, pictures, team=team, heed=run.heed)
-    result = run_training(run, generator, reward, spec, [store], config, team)
-    result |= {"reward_calls": calls, "minutes": (time.time() - began) / 60}
-    run.save_summary(result)
-    return result
+    return run_training(run, generator, reward, spec, [store], config, team, began=began, spent={"reward_calls": calls})
 
 
 @dataclass(frozen=True)
@@ -192,9 +189,15 @@ def run_training(
     stores: Sequence[LabelledStore],
     config: DistillConfig,
     team: Team = ALONE,
+    *,
+    began: float | None = None,
+    spent: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Train on labels that are there, measure, save: the result of `lasro distill --data`; of a team, only where it leads."""
-    began = time.time()
+    """Train on labels that are there, measure, save: the result of `lasro distill --data`; of a team, only where it leads.
+
+    `began` and `spent` tell of what was done for it before: when that was begun, and its reward calls by name.
+    """
+    began = began or time.time()
     fitted = fit(run, generator, reward, stores, config, team)
     if not team.leads:
         return {}
@@ -231,6 +234,7 @@ def run_training(
         "backbone": fitted.config.backbone,
         "minutes": (time.time() - began) / 60,
         "run": str(run.path),
+        **(spent or {}),
     }
     run.save_summary(result)
     checkpoint_of(run, DISTILL).unlink(missing_ok=True)  # as large as the surrogate three times over

@@ -74,10 +74,10 @@ class VlmJudge(Reward):
         self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
 
     def score(self, inputs: RewardInputs) -> Scores:
-        """Judge every image; one that got no usable answer is NaN.
+        """Judge every image; one that got no answer, or one without a score in it, is NaN.
 
         Raises:
-            RewardFailedError: no image got one; the message says why the first did not.
+            RewardFailedError: no image got an answer; the message says why the first did not.
         """
         import httpx
         import torch
@@ -89,18 +89,18 @@ class VlmJudge(Reward):
             ThreadPoolExecutor(min(self.concurrency, len(items))) as pool,
         ):
             found = list(pool.map(lambda item: self._judge(client, *item), items))
-        if all(math.isnan(value) for value, _ in found):
-            reason = f"{self.url} gave no usable answer ({found[0][1]})"
+        if not any(answered for *_, answered in found):
+            reason = f"{self.url} gave no answer ({found[0][1]})"
             raise RewardFailedError(f"{self.card.name}: {reason}; check base_url and model")
-        return Scores(values=torch.tensor([value for value, _ in found]), perceived=[text for _, text in found])
+        return Scores(values=torch.tensor([value for value, *_ in found]), perceived=[text for _, text, _ in found])
 
     def read(self, text: str) -> float:
         """The mean of the scores in an answer, over 5; NaN without one."""
         scores = [float(score) for score in _SCORE.findall(text)]
         return sum(scores) / len(scores) / 5 if scores else float("nan")
 
-    def _judge(self, client: Any, picture: np.ndarray, prompt: str) -> tuple[float, str]:  # noqa: ANN401 - httpx.Client
-        """(score, answer) of one image; (NaN, reason) if there is none."""
+    def _judge(self, client: Any, picture: np.ndarray, prompt: str) -> tuple[float, str, bool]:  # noqa: ANN401 - httpx.Client
+        """Score (NaN without one), answer or why there is none, and whether there is one, of one image."""
         content = [{"type": "image_url", "image_url": {"url": _png_url(picture)}}]
         content.append({"type": "text", "text": self.rubric.replace("{prompt}", prompt)})
         body: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": content}], "temperature": 0}
@@ -109,10 +109,10 @@ class VlmJudge(Reward):
             choice = self._post(client, body)["choices"][0]
             text = choice["message"]["content"] or ""
             if self.answer == "yes":
-                return share_of_yes(choice["logprobs"]["content"][0]["top_logprobs"]), text
-            return self.read(text), text
+                return share_of_yes(choice["logprobs"]["content"][0]["top_logprobs"]), text, True
+            return self.read(text), text, True
         except Exception as error:
-            return float("nan"), f"{type(error).__name__}: {error}"
+            return float("nan"), f"{type(error).__name__}: {error}", False
 
     def _post(self, client: Any, body: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
         import httpx

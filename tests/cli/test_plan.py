@@ -52,6 +52,17 @@ def test_the_plan_of_labels_is_what_labelling_takes(lasro, place, tiny_sdxl):
     assert rest["sources"]["calls"] == f"{calls} of 64 labels are there"
 
 
+def test_the_ceiling_is_planned_for_the_prompts_that_may_be_held_out(lasro, place, tiny_sdxl, monkeypatch):
+    for module in ("cli.probe", "surrogate.sampling"):
+        monkeypatch.setattr(f"{module}.MOST_HELD_OUT", 1)
+    flags = ["--generator", tiny_sdxl, "--prompts", "prompts.txt", "--reward", "own.py:light", "--samples", 160]
+    flags += ["--backbone", "latent-cnn", "--steps", 2]
+    calls = planned(lasro, place, "distill", *flags)["reward_calls"]["noise ceiling"]
+    code, found, err = lasro("distill", *flags, "--out", "run", "--json")
+    assert code == 0, err
+    assert found["measuring_calls"] == calls == 4 * 2
+
+
 def test_the_plan_of_tuning_is_what_tuning_takes(lasro, place, tiny_sdxl):
     surrogate = build_folder(place / "surrogate", load_generator(str(tiny_sdxl)), reward="brightness", name=str(tiny_sdxl))
     prompts = ["--prompts", "prompts.txt", "--eval-prompts", "prompts.txt", "--eval-samples", 4]

@@ -44,6 +44,12 @@ def test_an_item_without_an_answer_is_invalid_and_the_rest_stand(endpoint):
     assert "400" in found.perceived[2]
 
 
+def test_answers_without_a_score_are_no_failure_of_the_endpoint(endpoint):
+    found = reward_zoo.load(f"vlm_judge:base_url={endpoint.url}")(images=LIGHT[:2], prompts="garbage")
+    assert not found.valid.any()
+    assert all(found.perceived)
+
+
 @pytest.mark.parametrize(
     ("said", "score"),
     [
@@ -72,7 +78,7 @@ def test_a_busy_endpoint_is_asked_again(endpoint):
 
 def test_a_dead_endpoint_is_a_named_error():
     reward = reward_zoo.load("vlm_judge:base_url=http://127.0.0.1:9,retries=0")
-    with pytest.raises(RewardFailedError, match=r"127\.0\.0\.1:9/chat/completions gave no usable answer .*check base_url"):
+    with pytest.raises(RewardFailedError, match=r"127\.0\.0\.1:9/chat/completions gave no answer .*check base_url"):
         reward(images=LIGHT, prompts="a lamp")
 
 
