@@ -26,7 +26,7 @@ from reward_zoo.prompts import quoted_text
 from reward_zoo.text_match import normalize
 from surrogate.fidelity import pairwise_accuracy
 from surrogate.folder import load_surrogate
-from surrogate.heads.reading import ReadingHead
+from surrogate.heads.slots import SlotReader
 from surrogate.model import Surrogate
 
 STEPS, RATE = 1500, 3e-3  # of the match trained anew
@@ -44,7 +44,7 @@ def look(surrogate: Surrogate, latents: torch.Tensor, *, time: int = 0, shift: i
     return torch.cat(found)
 
 
-def soft_edit_score(head: ReadingHead, looks: torch.Tensor, wanted: Sequence[str]) -> torch.Tensor:
+def soft_edit_score(head: SlotReader, looks: torch.Tensor, wanted: Sequence[str]) -> torch.Tensor:
     """1 − expected edit distance / longer length, (N,): Levenshtein's recursion on probabilities, slot by slot."""
     texts = [normalize(text)[: head.slots] for text in wanted]
     lengths = torch.tensor([max(1, len(text)) for text in texts])
@@ -62,7 +62,7 @@ def soft_edit_score(head: ReadingHead, looks: torch.Tensor, wanted: Sequence[str
 
 
 @torch.no_grad()
-def statistics(head: ReadingHead, looks: torch.Tensor, wanted: Sequence[str]) -> torch.Tensor:
+def statistics(head: SlotReader, looks: torch.Tensor, wanted: Sequence[str]) -> torch.Tensor:
     """The head's own seven, and the soft edit score, N×8."""
     seen: list[torch.Tensor] = []
     hook = head.match.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -98,6 +98,8 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     generator, reward = load_generator("tiny-signs", "cpu"), reward_zoo.load("ocr")
     surrogate = load_surrogate(given.surrogate).surrogate.eval()
+    if not isinstance(surrogate.heads[0], SlotReader):
+        raise SystemExit(f"--surrogate {given.surrogate}: does not read by slots; distil one with --reader slots")
     head, data = surrogate.heads[0], labels(given.work, generator, reward, given.samples, LABELS).load()
     test, _ = rollouts(given.work, "test", generator, reward)
     wanted, asked = ([quoted_text(prompt) or "" for prompt in prompts] for prompts in (data.row_prompts(), test.prompts))

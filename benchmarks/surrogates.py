@@ -47,7 +47,8 @@ LABELS = {"noises": 4, "extra_steps": 8}
 PAPERS_LABELS = {"noises": 6, "extra_steps": 0}  # LaSRO: six noises a prompt, one and two steps
 UNET = {"steps": 240, "prompts_per_batch": 8}
 RECIPES: dict[str, dict[str, Any]] = {
-    "default (latent-cnn that reads)": {},
+    "default (latent-cnn, reads by columns)": {},
+    "reader by slots": {"reader": "slots"},
     "paper: encoder, extremes": {
         "backbone": "encoder",
         "losses": ("bradley-terry-extremes",),
@@ -56,19 +57,19 @@ RECIPES: dict[str, dict[str, Any]] = {
         **UNET,
     },
     "full UNet": {"backbone": "full", **UNET},
-    "default, clean latents only": {"max_time": 1},
+    "reader by slots, clean latents only": {"reader": "slots", "max_time": 1},
     "full UNet, LoRA of rank 32": {"backbone": "full", "tune": "lora", **UNET},
     "full UNet, clean latents only": {"backbone": "full", "max_time": 1, **UNET},
     "latent-vit": {"backbone": "latent-vit", "steps": 240, "prompts_per_batch": 8},
     "pixel-timm:resnet18": {"backbone": "pixel-timm:resnet18", "steps": 120, "prompts_per_batch": 8},  # 4 s a step
-    "default, pairs alone": {"losses": ("bradley-terry-all",)},
-    "default, best against worst alone": {"losses": ("bradley-terry-extremes",)},
-    "default, regression alone": {"losses": ("regression",)},
-    "default, listwise": {"losses": ("listwise",)},
-    "default, no hindsight": {"hindsight": 0.0},
-    "default, latents moved": {"max_shift": 1},
-    "default, sure of letters": {"label_smoothing": 0.0},
-    "default, three members": {"members": 3},
+    "reader by slots, pairs alone": {"reader": "slots", "losses": ("bradley-terry-all",)},
+    "reader by slots, best against worst alone": {"reader": "slots", "losses": ("bradley-terry-extremes",)},
+    "reader by slots, regression alone": {"reader": "slots", "losses": ("regression",)},
+    "reader by slots, listwise": {"reader": "slots", "losses": ("listwise",)},
+    "reader by slots, no hindsight": {"reader": "slots", "hindsight": 0.0},
+    "reader by slots, latents moved": {"reader": "slots", "max_shift": 1},
+    "reader by slots, sure of letters": {"reader": "slots", "label_smoothing": 0.0},
+    "reader by slots, three members": {"reader": "slots", "members": 3},
 }
 
 

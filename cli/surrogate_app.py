@@ -24,7 +24,7 @@ from cli.options import (
 )
 from cli.settings import command
 from finetune.config import Rounds
-from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, TUNE_MODES, DistillConfig
+from surrogate.config import BACKBONE_NAMES, LOSS_NAMES, READER_NAMES, TUNE_MODES, DistillConfig
 
 surrogate_app = typer.Typer(rich_markup_mode=None)
 labels_flag, network_flag, training_flag = (
@@ -122,6 +122,10 @@ class DistillSettings(LabelSettings):
     backbone_depth: Annotated[int, network_flag(help="With encoder: stop after so many down stages; 0 is all.")] = (
         DistillConfig.backbone_depth
     )
+    reader: Annotated[
+        str,
+        network_flag(help=f"How latent-cnn reads: {', '.join(READER_NAMES)}. auto: columns for pictures of one line."),
+    ] = DistillConfig.reader
     tune: Annotated[str, network_flag(help=f"What of the backbone is trained: {', '.join(TUNE_MODES)}.")] = DistillConfig.tune
     lora_rank: Annotated[int, network_flag(help="With --tune lora.")] = DistillConfig.lora_rank
     members: Annotated[
@@ -154,9 +158,10 @@ class DistillSettings(LabelSettings):
         int | None,
         training_flag(help="Of each prompt's samples, draw so many; 0 takes all.  [default: by backbone]"),
     ] = None
-    patience: Annotated[int, training_flag(help="Evaluations, of twelve, without a better one before it stops.")] = (
-        DistillConfig.patience
-    )
+    patience: Annotated[
+        int | None,
+        training_flag(help="Evaluations, of twelve, without a better one before it stops.  [default: by backbone]"),
+    ] = None
     max_time: Annotated[int, training_flag(help="Training looks through noise of levels below this; 1 is clean only.")] = (
         DistillConfig.max_time
     )

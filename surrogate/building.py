@@ -13,14 +13,18 @@ from surrogate.backbones.build import build_backbone
 from surrogate.backbones.lrm import MatchHead
 from surrogate.backbones.tuning import add_lora
 from surrogate.config import DistillConfig
+from surrogate.heads.columns import ColumnReader
 from surrogate.heads.conv import ConvHead
-from surrogate.heads.reading import ReadingHead, alphabet_of
+from surrogate.heads.reader import alphabet_of
+from surrogate.heads.slots import SlotReader
 from surrogate.model import Part, Surrogate
 from surrogate.sampling import LabelledLatents
 from surrogate.types import Generator
 
 LARGE = 500_000_000  # parameters
 SPARE_SLOTS = 2  # letters that a reader can see beyond the longest wanted text
+COLUMNS_A_LETTER = 2  # that a map must have for a reader by columns: equal letters need a gap
+READERS = {"columns": ColumnReader, "slots": SlotReader}
 
 
 def settled_for(generator: Generator, config: DistillConfig, *, perceives: bool, labels: int = 0) -> DistillConfig:
@@ -45,7 +49,7 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
     if config.tune == "lora":
         add_lora(backbone, config.lora_rank)
     parts, offset = fit_parts(data)
-    heads = [_new_head(backbone, generator, data) for _ in range(len(parts) * config.members)]
+    heads = [_new_head(backbone, generator, data, config) for _ in range(len(parts) * config.members)]
     surrogate = Surrogate(
         backbone,
         heads,
@@ -83,7 +87,7 @@ def default_learning_rate(surrogate: Surrogate) -> float:
     return 1e-4 if large else 1e-3
 
 
-def _new_head(backbone: Backbone, generator: Generator, data: LabelledLatents) -> nn.Module:
+def _new_head(backbone: Backbone, generator: Generator, data: LabelledLatents, config: DistillConfig) -> nn.Module:
     if backbone.kind == "lrm-xl":
         head = MatchHead(backbone.channels, text_width=backbone.empty_pooled.shape[1], logit_scale=backbone.logit_scale)
         if backbone.projection is not None:
@@ -91,10 +95,10 @@ def _new_head(backbone: Backbone, generator: Generator, data: LabelledLatents) -
         return head
     if backbone.blind and data.perceives_text:
         longest = max(len(text) for text in data.wanted_texts())
-        size = _map_size(backbone, generator)
-        return ReadingHead(
-            backbone.channels, size=size, alphabet=alphabet_of(data.perceived), slots=min(64, longest + SPARE_SLOTS)
-        )
+        slots, size = min(64, longest + SPARE_SLOTS), _map_size(backbone, generator)
+        one_line = size[0] == 1 and size[1] >= COLUMNS_A_LETTER * slots
+        kind = {"auto": "columns" if one_line else "slots"}.get(config.reader, config.reader)
+        return READERS[kind](backbone.channels, size=size, alphabet=alphabet_of(data.perceived), slots=slots)
     return ConvHead(backbone.channels)
 
 
@@ -110,6 +114,7 @@ def head_from(settings: dict[str, Any], channels: Sequence[int]) -> nn.Module:
     """An empty head from what its `settings` said."""
     settings = dict(settings)
     kind = settings.pop("kind")
-    if kind == "reading":
+    if "size" in settings:
         settings["size"] = tuple(settings["size"])
-    return {"conv": ConvHead, "reading": ReadingHead, "match": MatchHead}[kind](list(channels), **settings)
+    kinds = {head.kind: head for head in (ConvHead, SlotReader, ColumnReader, MatchHead)}
+    return kinds[kind](list(channels), **settings)

@@ -14,15 +14,17 @@ BACKBONE_NAMES = ("auto", "full", "encoder", "sdxl", "latent-cnn", "latent-vit",
 UNETS = ("full", "encoder", "sdxl")
 Tune = Literal["full", "lora", "head"]
 TUNE_MODES: tuple[str, ...] = get_args(Tune)
+READER_NAMES = ("auto", "columns", "slots")
 POSITIVE = (
     *("samples", "noises", "label_batch_size", "lora_rank", "members"),
     *("prompts_per_batch", "steps", "patience"),
 )
 # What trains each kind of network well, where the user gives nothing else (benchmarks/LOG.md).
-RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0}
-RECIPES = {"latent-cnn": {"steps": 1000, "prompts_per_batch": 24, "rows_per_prompt": 3}}
+RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0, "patience": 4}
+# Its patience never ends: before a reader by columns reads, it orders less than what is guessed from the stage at first.
+RECIPES = {"latent-cnn": {"steps": 1500, "prompts_per_batch": 24, "rows_per_prompt": 3, "patience": 12}}
 LARGE_RECIPE = RECIPE | {"prompts_per_batch": 4, "rows_per_prompt": 4}  # of SDXL's own UNet, which fits no card otherwise
-EPOCHS = {"latent-cnn": 10}  # times through its labels that a network is trained at least: many labels take more steps
+EPOCHS = {"latent-cnn": 15}  # times through its labels that a network is trained at least: many labels take more steps
 EVALUATIONS = 12  # on the held-out prompts, over the whole training
 Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
 
@@ -46,6 +48,7 @@ class DistillConfig:
     backbone: str = "auto"  # see backbones/build.py; auto: latent-cnn, which reads, where the reward perceives text, else full
     backbone_weights: str | None = None  # an SDXL checkpoint other than the generator's own
     backbone_depth: int = 0  # with encoder: stop after so many down stages; 0 keeps all
+    reader: str = "auto"  # how a blind network reads text: by columns (one line), or by slots; auto: by the picture
     tune: Tune = "full"
     lora_rank: int = 32  # with tune=lora
     members: int = 1  # heads a reward, each trained on its own two thirds of the prompts; latent-cnn: a network each as well
@@ -60,7 +63,7 @@ class DistillConfig:
     prompts_per_batch: int | None = None  # None, here and below: by the network, see RECIPES
     rows_per_prompt: int | None = None  # of each prompt's samples, so many drawn anew for each batch; 0: all of them
     steps: int | None = None  # None: by the network and the number of labels, see EPOCHS
-    patience: int = 4  # evaluations (of twelve) without a better one before training stops
+    patience: int | None = None  # evaluations (of twelve) without a better one before training stops; None: by the network
     max_time: int = 200  # noise levels seen in training: uniform on [0, max_time); 1: clean latents only
     max_shift: int = 0  # training moves latents by up to so many columns, left or right
     score_time: int = 0  # noise level at which the surrogate is asked
@@ -98,6 +101,7 @@ class DistillConfig:
             (depth < 0 or (depth > 0 and self.backbone != "encoder"), "backbone_depth", "goes with --backbone encoder, from 0"),
             (bool(weights) and self.backbone not in UNETS, "backbone_weights", f"goes with --backbone {' or '.join(UNETS)}"),
             (self.tune not in TUNE_MODES, "tune", f"must be one of {', '.join(TUNE_MODES)}"),
+            (self.reader not in READER_NAMES, "reader", f"must be one of {', '.join(READER_NAMES)}"),
             (
                 self.pessimism < 0 or (self.pessimism > 0 and self.members < 2),
                 "pessimism",

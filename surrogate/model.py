@@ -12,6 +12,7 @@ from torch import nn
 from surrogate.backbones.base import Backbone
 from surrogate.backbones.tuning import tuned_parameters
 from surrogate.config import Tune
+from surrogate.heads.reader import Reader
 from surrogate.types import LatentSpace, TextConditioning
 
 
@@ -58,7 +59,7 @@ class Surrogate(nn.Module):
         self.backbone, self.heads, self.parts = backbone, nn.ModuleList(heads), list(parts)
         self.latent_space, self.score_time, self.offset, self.pessimism = latent_space, score_time, offset, pessimism
         self.tune = tune
-        self.blind = backbone.blind or any(head.kind == "reading" for head in self.heads)
+        self.blind = backbone.blind or any(isinstance(head, Reader) for head in self.heads)
         self.unfreeze()
         self.to(memory_format=torch.channels_last)
 

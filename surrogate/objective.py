@@ -8,6 +8,7 @@ from torch import nn
 
 from reward_zoo.devices import quick
 from surrogate.config import DistillConfig
+from surrogate.heads.reader import Reader
 from surrogate.hindsight import Hindsight
 from surrogate.losses import LOSSES
 from surrogate.model import Surrogate
@@ -93,7 +94,7 @@ def _perception(
     surrogate: Surrogate, looks: list[torch.Tensor], batch: LabelledLatents, smoothing: float
 ) -> torch.Tensor | float:
     """Mean loss of the heads that read; 0 without one."""
-    readers = [pair for pair in zip(surrogate.heads, looks, strict=True) if pair[0].kind == "reading"]
+    readers = [pair for pair in zip(surrogate.heads, looks, strict=True) if isinstance(pair[0], Reader)]
     losses = [head.perception_loss(look, batch.perceived, smoothing=smoothing) for head, look in readers]
     return sum(losses) / max(1, len(losses))
 

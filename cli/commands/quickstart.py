@@ -17,7 +17,7 @@ from surrogate.config import DistillConfig
 from surrogate.runs.folder import RunFolder, open_run
 
 DISTILL = {"noises": 3, "extra_steps": 8}
-DISTILL_STEPS = 1000
+DISTILL_STEPS = 1500
 DISTILLED = "distilled.json"  # the first job's result, in the run folder
 
 

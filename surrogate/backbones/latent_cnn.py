@@ -2,7 +2,7 @@
 
 Height is folded eight latent rows at a time and width is kept, as networks that read lines of text do (CRNN, Shi et al.
 2015). Blindness is the point: what a backbone knows of the prompt it need not read off the picture, and a head that
-matches what was read with what was asked for (heads/reading.py) is then fooled by hopes. Ten times cheaper than the UNet.
+matches what was read with what was asked for (heads/reader.py) is then fooled by hopes. Ten times cheaper than the UNet.
 """
 
 from __future__ import annotations

@@ -95,5 +95,5 @@ def test_what_is_left_open_is_settled_by_the_network():
 def test_many_labels_take_more_steps():
     few, many = (DistillConfig().settled(perceives=True, labels=count) for count in (1_000, 36_000))
     assert few.steps == DistillConfig().settled(perceives=True).steps
-    assert many.steps * many.prompts_per_batch * many.rows_per_prompt == 10 * 36_000  # ten times through them
+    assert many.steps * many.prompts_per_batch * many.rows_per_prompt == 15 * 36_000  # fifteen times through them
     assert DistillConfig(steps=7).settled(perceives=True, labels=36_000).steps == 7

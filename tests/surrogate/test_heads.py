@@ -1,12 +1,18 @@
 """Heads: reading and matching, several rewards on one backbone, ensembles with a lower bound."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from reward_zoo.text_match import ned
 from surrogate.building import build_surrogate, fit_parts
 from surrogate.config import DistillConfig
 from surrogate.folder import load_surrogate, save_surrogate
-from surrogate.heads.reading import ReadingHead, alphabet_of
+from surrogate.heads.columns import ColumnReader, letters_begun, soft_ned
+from surrogate.heads.reader import Reader, alphabet_of
+from surrogate.heads.slots import SlotReader
 from surrogate.objective import surrogate_loss
 from surrogate.sampling import ConditioningTable, LabelledLatents
 from surrogate.seeding import stream
@@ -31,9 +37,9 @@ def labels_of(words_read, prompts, scores, rng):
     return LabelledLatents(written(words_read, rng), scores, torch.ones(len(groups)), groups, PROMPTS, list(words_read))
 
 
-@pytest.fixture(scope="module")
-def reader(generator):
-    """Trained on what was perceived in random pictures, and on their scores under the prompts."""
+@pytest.fixture(scope="module", params=["columns", "slots"])
+def reader(generator, request):
+    """Of either kind; trained on what was perceived in random pictures, and on their scores under the prompts."""
     rng = stream(0, "letters")
     letters = sorted(set("".join(WORDS)))
     words = ["".join(letters[i] for i in torch.randint(len(letters), (4,), generator=rng)) for _ in range(256)]
@@ -46,7 +52,7 @@ def reader(generator):
         ]
     )
     data = labels_of(words, prompts, scores, rng)
-    config = DistillConfig(backbone="auto", max_time=2, score_time=0)
+    config = DistillConfig(backbone="auto", reader=request.param, max_time=2, score_time=0)
     surrogate = build_surrogate(generator, data, config)
     table = ConditioningTable(generator, PROMPTS)
     optimizer = torch.optim.AdamW(surrogate.trained_parameters(), lr=2e-3)
@@ -62,8 +68,19 @@ def reader(generator):
 
 def test_a_reward_that_perceives_text_gets_a_reader(reader):
     assert reader.backbone.kind == "latent-cnn"
-    assert reader.heads[0].kind == "reading"
+    assert isinstance(reader.heads[0], Reader)
     assert reader.blind
+
+
+@pytest.mark.parametrize(("height", "width", "kind"), [(8, 16, ColumnReader), (8, 11, SlotReader), (16, 32, SlotReader)])
+def test_pictures_of_one_line_are_read_by_columns(generator, height, width, kind):
+    """Six slots want twelve columns."""
+    small = SimpleNamespace(
+        **{name: getattr(generator, name) for name in ("alphas_cumprod", "encode_passing", "device", "unet")}
+    )
+    small.latent_space = replace(generator.latent_space, height=height, width=width)
+    data = labels_of(WORDS, PROMPTS, torch.arange(4.0), stream(0, "few"))
+    assert isinstance(build_surrogate(small, data, DistillConfig(backbone="auto")).heads[0], kind)
 
 
 def test_it_scores_what_is_written_against_what_is_asked(generator, reader):
@@ -93,8 +110,8 @@ def test_a_reader_comes_back(generator, reader, tmp_path):
         assert torch.allclose(reader.score(latents, conditioning), again.score(latents, conditioning), atol=1e-5)
 
 
-def test_reading_knows_its_letters():
-    head = ReadingHead([8], size=(2, 8), alphabet="abc", slots=3)
+def test_a_slot_reader_knows_its_letters():
+    head = SlotReader([8], size=(2, 8), alphabet="abc", slots=3)
     assert head.encode(["ab", "cz", "abcabc"]).tolist() == [[0, 1, 4], [2, 3, 4], [0, 1, 2]]
     read = head.look([torch.randn(2, 8, 2, 8)])
     assert read.shape == (2, 3, 5)
@@ -105,6 +122,37 @@ def test_reading_knows_its_letters():
     assert head.perception_loss(sure, ["ba"]) > 1
     assert alphabet_of(["Hello", "World"], least=2) == "lo"
     assert alphabet_of(["x"], least=20) == "x"
+
+
+def columns_of(text, alphabet, *, columns):
+    """As a perfect column reader sees a text: two columns a letter, a gap, and nothing behind."""
+    sure = torch.full((1, columns, len(alphabet) + 2), 1e-6)
+    places = [place for number in range(len(text)) for place in (3 * number, 3 * number + 1)]
+    for column in range(columns):
+        letter = alphabet.index(text[places.index(column) // 2]) if column in places else len(alphabet) + 1
+        sure[0, column, letter] = 1.0
+    return sure
+
+
+def test_a_column_reader_knows_its_letters_wherever_they_stand():
+    head = ColumnReader([8], size=(2, 16), alphabet="abc", slots=5)
+    read = head.look([torch.randn(2, 8, 2, 16)])
+    assert read.shape == (2, 5 + 16, 5)
+    assert torch.allclose(read.exp().sum(-1), torch.ones(2, 21), atol=1e-5)
+    guide = torch.full((1, 5, 5), 0.2)
+    seen = columns_of("abba", "abc", columns=16)
+    for sure in (seen, seen.roll(3, 1)):
+        losses = [head.perception_loss(torch.cat([guide, sure], 1).log(), [text]) for text in ("AB BA", "aba", "")]
+        assert losses[0] < min(losses[1:]) - 1  # normalised, as the reward compares
+
+
+@pytest.mark.parametrize("read", ["abba", "aba", "b", "abcba", "ccc"])
+@pytest.mark.parametrize("wanted", ["abba", "a", "ac", "bacab"])
+def test_letters_read_surely_match_as_their_text_does(read, wanted):
+    codes = torch.tensor([["abc".index(letter) for letter in wanted]])
+    begun = letters_begun(columns_of(read, "abc", columns=16)[..., :4])
+    found = soft_ned(begun, codes, torch.tensor([len(wanted)]))
+    assert found.item() == pytest.approx(ned(read, wanted), abs=1e-3)
 
 
 def several(count, rng):
