@@ -13,6 +13,7 @@ from surrogate.backbones.build import build_backbone
 from surrogate.backbones.lrm import MatchHead
 from surrogate.backbones.tuning import add_lora
 from surrogate.config import DistillConfig
+from surrogate.errors import BackboneError
 from surrogate.heads.columns import ColumnReader
 from surrogate.heads.conv import ConvHead
 from surrogate.heads.reader import alphabet_of
@@ -41,7 +42,7 @@ def build_surrogate(generator: Generator, data: LabelledLatents, config: Distill
     """An untrained surrogate, normalised to the labels' mean and spread.
 
     Raises:
-        BackboneError: see `build_backbone`.
+        BackboneError: see `build_backbone`; or the latents are too narrow for a reader by columns.
     """
     torch.manual_seed(config.seed)  # the initial weights of what is new
     config = settled_for(generator, config, perceives=data.perceives_text)
@@ -96,8 +97,11 @@ def _new_head(backbone: Backbone, generator: Generator, data: LabelledLatents, c
     if backbone.blind and data.perceives_text:
         longest = max(len(text) for text in data.wanted_texts())
         slots, size = min(64, longest + SPARE_SLOTS), _map_size(backbone, generator)
-        one_line = size[0] == 1 and size[1] >= COLUMNS_A_LETTER * slots
-        kind = {"auto": "columns" if one_line else "slots"}.get(config.reader, config.reader)
+        room = size[1] >= COLUMNS_A_LETTER * slots
+        if config.reader == "columns" and not room:
+            need = f"{COLUMNS_A_LETTER * slots} columns for texts of up to {slots} letters, and latents have {size[1]}"
+            raise BackboneError(f"--reader columns: needs {need}; use --reader slots")
+        kind = {"auto": "columns" if size[0] == 1 and room else "slots"}.get(config.reader, config.reader)
         return READERS[kind](backbone.channels, size=size, alphabet=alphabet_of(data.perceived), slots=slots)
     return ConvHead(backbone.channels)
 

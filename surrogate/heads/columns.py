@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from reward_zoo.text_match import normalize
 from surrogate.heads.reader import Reader
 from surrogate.heads.slots import SlotReader
 
@@ -43,7 +44,7 @@ class ColumnReader(Reader):
     def judge(self, read: torch.Tensor, wanted: Sequence[str]) -> torch.Tensor:
         """See `Reader`."""
         read = read[:, self.slots :]
-        codes, lengths = self.cut([text or self.alphabet[0] for text in wanted], read.device)
+        codes, lengths = self.cut([normalize(text) or self.alphabet[0] for text in wanted], read.device)
         surprise = self._surprise(read, codes, lengths)
         begun = letters_begun(read.exp()[..., : self.none])
         there = begun.sum(-1)
@@ -65,7 +66,7 @@ class ColumnReader(Reader):
         return own + self.guide.perception_loss(guided, perceived, smoothing=smoothing)
 
     def _surprise(self, read: torch.Tensor, codes: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """−log p (B,) of texts, over all ways to lay them along the columns; 0 for one that has no room."""
+        """−log p (B,) of texts, over all ways to lay them along the columns, of which there are enough (building.py)."""
         columns = torch.full((len(read),), read.shape[1], device=read.device)
         given = (read.transpose(0, 1), codes, columns, lengths)
         return F.ctc_loss(*given, blank=self.none, reduction="none", zero_infinity=True)

@@ -9,6 +9,7 @@ import torch
 from reward_zoo.text_match import ned
 from surrogate.building import build_surrogate, fit_parts
 from surrogate.config import DistillConfig
+from surrogate.errors import BackboneError
 from surrogate.folder import load_surrogate, save_surrogate
 from surrogate.heads.columns import ColumnReader, letters_begun, soft_ned
 from surrogate.heads.reader import Reader, alphabet_of
@@ -81,6 +82,9 @@ def test_pictures_of_one_line_are_read_by_columns(generator, height, width, kind
     small.latent_space = replace(generator.latent_space, height=height, width=width)
     data = labels_of(WORDS, PROMPTS, torch.arange(4.0), stream(0, "few"))
     assert isinstance(build_surrogate(small, data, DistillConfig(backbone="auto")).heads[0], kind)
+    if width == 11:
+        with pytest.raises(BackboneError, match=r"--reader columns: needs 12 columns .*, and latents have 11; use"):
+            build_surrogate(small, data, DistillConfig(backbone="auto", reader="columns"))
 
 
 def test_it_scores_what_is_written_against_what_is_asked(generator, reader):
@@ -141,6 +145,7 @@ def test_a_column_reader_knows_its_letters_wherever_they_stand():
     assert torch.allclose(read.exp().sum(-1), torch.ones(2, 21), atol=1e-5)
     guide = torch.full((1, 5, 5), 0.2)
     seen = columns_of("abba", "abc", columns=16)
+    assert head.judge(read, ["", " "]).isfinite().all()
     for sure in (seen, seen.roll(3, 1)):
         losses = [head.perception_loss(torch.cat([guide, sure], 1).log(), [text]) for text in ("AB BA", "aba", "")]
         assert losses[0] < min(losses[1:]) - 1  # normalised, as the reward compares
