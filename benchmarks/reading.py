@@ -26,6 +26,7 @@ from reward_zoo.prompts import quoted_text
 from reward_zoo.text_match import normalize
 from surrogate.fidelity import pairwise_accuracy
 from surrogate.folder import load_surrogate
+from surrogate.heads.columns import soft_ned
 from surrogate.heads.slots import SlotReader
 from surrogate.model import Surrogate
 
@@ -45,20 +46,9 @@ def look(surrogate: Surrogate, latents: torch.Tensor, *, time: int = 0, shift: i
 
 
 def soft_edit_score(head: SlotReader, looks: torch.Tensor, wanted: Sequence[str]) -> torch.Tensor:
-    """1 − expected edit distance / longer length, (N,): Levenshtein's recursion on probabilities, slot by slot."""
-    texts = [normalize(text)[: head.slots] for text in wanted]
-    lengths = torch.tensor([max(1, len(text)) for text in texts])
-    chance, codes = looks.exp(), head.encode(texts)
-    nothing = chance[..., head.none]
-    wrong = 1 - chance.gather(-1, codes[:, None, :].expand(-1, head.slots, -1))  # N×slot×letter
-    place = torch.arange(head.slots + 1).float()
-    distance = place.expand(len(texts), -1)
-    for slot in range(head.slots):
-        kept = distance + (1 - nothing[:, slot : slot + 1])
-        best = torch.cat([kept[:, :1], torch.minimum(kept[:, 1:], distance[:, :-1] + wrong[:, slot])], dim=1)
-        distance = torch.cummin(best - place, dim=1).values + place
-    longest = torch.maximum((1 - nothing).sum(1), lengths.float())
-    return 1 - distance.gather(1, lengths[:, None])[:, 0] / longest
+    """1 − expected edit distance / longer length, (N,); a slot's letter is a new one, whatever stands before it."""
+    codes, lengths = head.cut(wanted, looks.device)
+    return soft_ned(looks.exp()[..., : head.none], codes, lengths.clamp_min(1))
 
 
 @torch.no_grad()
