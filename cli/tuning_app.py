@@ -72,7 +72,7 @@ class FinetuneSettings(RunSettings):
     gradient_accumulation_steps: Annotated[
         int, method_flag(help="Batches that the weights wait for before they take a step.")
     ] = FinetuneConfig.gradient_accumulation_steps
-    learning_rate: Annotated[float | None, method_flag(help="Learning rate.  [default: by method]")] = None
+    learning_rate: Annotated[float | None, method_flag(help="Learning rate.  [default: by generator and method]")] = None
     lr_scheduler: Annotated[str | None, method_flag(help="constant, or cosine over --steps.  [default: by method]")] = None
     max_grad_norm: Annotated[float, method_flag(help="Longer gradients are cut to it.")] = FinetuneConfig.max_grad_norm
     ema_decay: Annotated[

@@ -25,7 +25,7 @@ class FinetuneConfig:
     steps: int = 120
     batch_size: int = 16  # prompts a step
     gradient_accumulation_steps: int = 1  # losses the weights wait for before they take a step
-    learning_rate: float | None = None  # None: the method's own
+    learning_rate: float | None = None  # None: trainer.default_learning_rate
     lr_scheduler: Schedule | None = None  # over all steps; cosine falls to a twentieth; None: the method's own
     ema_decay: float = 0.9  # of the averaged weights, which are what is validated and exported
     tune: Tune = "lora"  # full: every weight of the UNet

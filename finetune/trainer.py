@@ -20,6 +20,7 @@ from finetune.config import FinetuneConfig
 from finetune.errors import PromptError
 from finetune.evaluation import Evaluation, evaluate
 from finetune.generators.pipeline import SDXLGenerator
+from finetune.generators.preset import Preset
 from finetune.lcm_anchor import RealPictures
 from finetune.method import Critic, Method, Workshop
 from finetune.tuning import AveragedParameters, TunedWeights
@@ -80,7 +81,7 @@ class Trainer:
         self.tuned = TunedWeights(generator.unet, config, generator.preset.lora_targets)
         self.averaged = AveragedParameters(self.tuned.parameters, config.ema_decay)
         kind, settings = method
-        self.rate = config.learning_rate or kind.learning_rate
+        self.rate = config.learning_rate or default_learning_rate(config, generator.preset, kind)
         self.falls_off = (config.lr_scheduler or kind.lr_scheduler) == "cosine"
         self.optimizer = torch.optim.AdamW(self.tuned.parameters, lr=self.rate, weight_decay=0.0, betas=(0.9, 0.99))
         shop = Workshop(generator, self.tuned, self.meter, self.prompts, table, config, critic, pictures)
@@ -252,6 +253,11 @@ class Trainer:
             setattr(self, name, value)
         self.best = state["best"]
         self.meter.calls, self.validation_meter.calls = state["calls"]
+
+
+def default_learning_rate(config: FinetuneConfig, preset: Preset, kind: type[Method]) -> float:
+    """The preset's, else the method's own: for a LoRA. Where all weights are tuned, a tenth of it."""
+    return (preset.learning_rate or kind.learning_rate) * (0.1 if config.tune == "full" else 1.0)
 
 
 def falling(share: float, least: float = 0.05) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -48,6 +50,7 @@ class Preset:
     bf16: bool = False
     extra_steps: int = 0
     lora_targets: LoraTargets = "attention"
+    learning_rate: float | None = None
     prompts: str | None = None
     eval_prompts: str | None = None
 
@@ -82,6 +85,9 @@ class Preset:
         scale = self.guidance_scale
         number = scale is None or (isinstance(scale, int | float) and not isinstance(scale, bool) and 1 <= scale <= 100)
         yield not number, "guidance_scale", "must be a number from 1 (none) to 100; leave it out where nothing is embedded"
+        rate = self.learning_rate
+        positive = rate is None or (isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < math.inf)
+        yield not positive, "learning_rate", "must be a number above 0; leave it out for the method's own"
         size = self.image_size
         sides = isinstance(size, tuple) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
         yield size is not None and not sides, "image_size", "must be a height in pixels, or [height, width]"
@@ -140,6 +146,9 @@ def _preset(row: Any, name: str, folder: Path | None = None) -> Preset:  # noqa:
     for field in ("times", "image_size"):
         if isinstance(given.get(field), list):
             given[field] = tuple(given[field])
+    if isinstance(given.get("learning_rate"), str):
+        with suppress(ValueError):  # YAML takes 1e-4 for text
+            given["learning_rate"] = float(given["learning_rate"])
     if type(given.get("image_size")) is int:
         given["image_size"] = (given["image_size"],) * 2
     for field in _PLACES if folder else ():

@@ -75,7 +75,7 @@ class Method(Base):
     """The two co-trained models: the generator, whose losses these are, and the surrogate."""
 
     needs_surrogate = True
-    learning_rate = 6e-4
+    learning_rate = 1e-4
     lr_scheduler = "cosine"  # steps that stay large wander off where the surrogate is wrong (benchmarks/LOG.md)
 
     def __init__(self, shop: Workshop, settings: Settings) -> None:

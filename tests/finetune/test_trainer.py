@@ -1,6 +1,7 @@
 """The trainer on a tiny pipeline: it climbs a reward whose answer is known, resumes exactly, and notices cheating."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import torch
 from finetune.anchor import TrustRegion
 from finetune.config import FinetuneConfig
 from finetune.errors import ConfigError, PromptError
+from finetune.generators.preset import Preset
 from finetune.methods import METHODS, load_method
 from finetune.objective import NormaliseAndClip
+from finetune.trainer import default_learning_rate
 from finetune.tuning import AveragedParameters
 from surrogate.checkpoint import Checkpoints
 from surrogate.errors import ResumeError
@@ -88,6 +91,19 @@ def test_resumed_is_uninterrupted(tmp_path, method):
     if method == "lasro":
         for name, tensor in whole.method.surrogate.state_dict().items():
             assert torch.equal(tensor, resumed.method.surrogate.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(("tune", "share"), [("lora", 1.0), ("full", 0.1)])
+@pytest.mark.parametrize(("measured", "rate"), [(None, 3e-4), (2e-3, 2e-3)])  # ddpo's own, the preset's
+def test_a_learning_rate_left_open_is_the_presets_or_the_methods_own(tune, share, measured, rate):
+    preset, (kind, _) = Preset(name="mine", source="mine", learning_rate=measured), load_method("ddpo", {})
+    assert default_learning_rate(FinetuneConfig(tune=tune), preset, kind) == pytest.approx(rate * share)
+
+
+def test_the_optimiser_takes_a_learning_rate_left_open():
+    generator = ToyGenerator()
+    generator.preset = replace(generator.preset, learning_rate=2e-3)
+    assert make_trainer(generator=generator, learning_rate=None).optimizer.param_groups[0]["lr"] == pytest.approx(2e-4)
 
 
 @pytest.mark.parametrize(
