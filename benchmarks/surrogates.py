@@ -48,6 +48,7 @@ PAPERS_LABELS = {"noises": 6, "extra_steps": 0}  # LaSRO: six noises a prompt, o
 UNET = {"steps": 240, "prompts_per_batch": 8}
 RECIPES: dict[str, dict[str, Any]] = {
     "default (latent-cnn, reads by columns)": {},
+    "pixel-cnn, reads by columns": {"backbone": "pixel-cnn"},
     "reader by slots": {"reader": "slots"},
     "paper: encoder, extremes": {
         "backbone": "encoder",

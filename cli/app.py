@@ -37,7 +37,7 @@ def quickstart(
     out: Out = Path("runs/quickstart"),
     seed: Seed = 0,
     samples: Annotated[int, typer.Option(help="Reward calls to spend on labels.")] = 4500,
-    steps: Annotated[int, typer.Option(help="Generator steps.")] = 80,
+    steps: Annotated[int, typer.Option(help="Generator steps.")] = 200,
     eval_samples: Annotated[int, typer.Option(help="Held-out images to compare.")] = 256,
     overwrite: Overwrite = False,
     resume: Resume = False,

@@ -124,7 +124,9 @@ class DistillSettings(LabelSettings):
     )
     reader: Annotated[
         str,
-        network_flag(help=f"How latent-cnn reads: {', '.join(READER_NAMES)}. auto: columns for pictures of one line."),
+        network_flag(
+            help=f"How latent-cnn and pixel-cnn read: {', '.join(READER_NAMES)}. auto: columns for pictures of one line."
+        ),
     ] = DistillConfig.reader
     tune: Annotated[str, network_flag(help=f"What of the backbone is trained: {', '.join(TUNE_MODES)}.")] = DistillConfig.tune
     lora_rank: Annotated[int, network_flag(help="With --tune lora.")] = DistillConfig.lora_rank

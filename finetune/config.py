@@ -22,7 +22,7 @@ class FinetuneConfig:
     """
 
     method: str = "lasro"
-    steps: int = 120
+    steps: int = 200
     batch_size: int = 16  # prompts a step
     gradient_accumulation_steps: int = 1  # losses the weights wait for before they take a step
     learning_rate: float | None = None  # None: trainer.default_learning_rate

@@ -78,7 +78,7 @@ def fit_parts(data: LabelledLatents) -> tuple[list[Part], float]:
 
 def default_learning_rate(surrogate: Surrogate) -> float:
     """Peak rates that trained each kind of network well; published SDXL backbones are tuned at 1e-5 (LRM)."""
-    if surrogate.backbone.kind in ("latent-cnn", "crowd"):
+    if surrogate.backbone.kind in ("latent-cnn", "pixel-cnn", "crowd"):
         return 2e-3
     if surrogate.backbone.kind == "latent-vit":
         return 1e-3

@@ -10,7 +10,7 @@ from reward_zoo.errors import SpecError, did_you_mean
 SAFE_ACCURACY = 0.6  # on held-out pairs: a surrogate below it is not to be climbed
 
 LOSS_NAMES = ("bradley-terry-all", "bradley-terry-extremes", "listwise", "regression")
-BACKBONE_NAMES = ("auto", "full", "encoder", "sdxl", "latent-cnn", "latent-vit", "pixel-timm", "lrm-xl")
+BACKBONE_NAMES = ("auto", "full", "encoder", "sdxl", "latent-cnn", "pixel-cnn", "latent-vit", "pixel-timm", "lrm-xl")
 UNETS = ("full", "encoder", "sdxl")
 Tune = Literal["full", "lora", "head"]
 TUNE_MODES: tuple[str, ...] = get_args(Tune)
@@ -22,9 +22,13 @@ POSITIVE = (
 # What trains each kind of network well, where the user gives nothing else (benchmarks/LOG.md).
 RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0, "patience": 4}
 # Its patience never ends: before a reader by columns reads, it orders less than what is guessed from the stage at first.
-RECIPES = {"latent-cnn": {"steps": 1500, "prompts_per_batch": 24, "rows_per_prompt": 3, "patience": 12}}
+READING = {"steps": 1500, "prompts_per_batch": 24, "rows_per_prompt": 3, "patience": 12}
+RECIPES = {"latent-cnn": READING, "pixel-cnn": READING}
 LARGE_RECIPE = RECIPE | {"prompts_per_batch": 4, "rows_per_prompt": 4}  # of SDXL's own UNet, which fits no card otherwise
-EPOCHS = {"latent-cnn": 15}  # times through its labels that a network is trained at least: many labels take more steps
+EPOCHS = {
+    "latent-cnn": 15,
+    "pixel-cnn": 15,
+}  # times through its labels that a network is trained at least: many labels take more steps
 EVALUATIONS = 12  # on the held-out prompts, over the whole training
 Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
 
@@ -121,6 +125,7 @@ class DistillConfig:
                 "must be 0 (all) or at least 2",
             ),
             (not 0 <= self.label_smoothing < 1, "label_smoothing", "is a share, from 0 to below 1"),
+            (self.max_shift > 0 and self.backbone == "pixel-cnn", "max_shift backbone", "it moves pictures by itself"),
             (self.max_shift < 0, "max_shift", "must be at least 0 (latents stay in place)"),
             (not 0 <= self.hindsight <= 1, "hindsight", "is a share, from 0 (off) to 1"),
             (not times, "score_time max_time", "need 0 <= score < max <= 1000"),

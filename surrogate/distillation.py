@@ -85,6 +85,7 @@ def train_surrogate(
     _check(training, config, team)
     table = ConditioningTable(generator, training.prompts)
     surrogate = build_surrogate(generator, training, config)
+    training, held_out = (data.prepared(surrogate.backbone) for data in (training, held_out))
     if config.compile:
         surrogate.backbone.compile()
     rate = config.learning_rate or default_learning_rate(surrogate)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from surrogate.errors import StoreError
 
+if TYPE_CHECKING:
+    from surrogate.backbones.base import Backbone
+
 _BYTES = 2  # of a float16
+KEPT_BYTES = 4e9  # of prepared latents
 
 
 @dataclass(frozen=True)
@@ -87,3 +92,33 @@ class StoredLatents:
         first = np.cumsum([0, *(len(part.shards) for part in parts)])
         moved = [part.places + np.array([start, 0], dtype=np.int32) for part, start in zip(parts, first, strict=False)]
         return StoredLatents([shard for part in parts for shard in part.shards], np.concatenate(moved))
+
+
+class PreparedLatents:
+    """What a backbone is trained on in place of latents, made when first asked for, and kept where memory holds all.
+
+    Indexed as `StoredLatents` are.
+    """
+
+    def __init__(self, backbone: Backbone, latents: torch.Tensor | StoredLatents) -> None:
+        self.backbone, self.latents = backbone, latents
+        self.rows = torch.arange(len(latents))
+        self._kept: dict[int, torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def view(self, rows: Any) -> PreparedLatents:  # noqa: ANN401 - whatever indexes a tensor
+        """Some of the rows; what is kept is shared."""
+        some = copy(self)
+        some.rows = self.rows[rows]
+        return some
+
+    def __getitem__(self, rows: Any) -> torch.Tensor:  # noqa: ANN401 - whatever indexes a tensor
+        wanted = self.rows[rows].tolist()
+        new = [row for row in dict.fromkeys(wanted) if row not in self._kept]
+        made = self.backbone.prepare(self.latents[torch.tensor(new)]).cpu() if new else []
+        found = dict(zip(new, made, strict=True))
+        if len(new) and made[0].nbytes * len(self.latents) <= KEPT_BYTES:
+            self._kept.update(found)
+        return torch.stack([found[row] if row in found else self._kept[row] for row in wanted])

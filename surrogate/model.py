@@ -146,7 +146,8 @@ class Surrogate(nn.Module):
         else:
             noise = torch.randn(latents.shape, generator=rng)
         times = torch.full((len(latents),), self.score_time if time is None else time, device=latents.device)
-        _, found = self(latents, conditioning, times, noise.to(latents))
+        floating = latents.dtype if latents.is_floating_point() else torch.float32
+        _, found = self(latents, conditioning, times, noise.to(latents.device, floating))
         total = self.offset
         for part, members in zip(self.parts, found, strict=True):
             total = total + part.weight * (members.mean(0) * part.spread + part.mean)

@@ -35,8 +35,9 @@ def surrogate_loss(
     """
     count, device = len(batch), surrogate.device
     times = torch.randint(0, config.max_time, (count,), generator=rng)
-    noise = torch.randn(batch.latents.shape, generator=rng)
-    moved = shifted(batch.latents, config.max_shift, rng)
+    clean = surrogate.backbone.prepare(batch.latents)
+    noise = torch.randn(clean.shape, generator=rng)
+    moved = shifted(clean, config.max_shift, rng)
     again, prompts, scores = hindsight.draw(batch, rng) if hindsight else ([], [], [])
     pictures = torch.tensor([*range(count), *again])  # of each prediction
     shares = team.shares(count)

@@ -14,12 +14,13 @@ import torch
 
 from reward_zoo.prompts import quoted_text
 from surrogate.errors import LabelError, StoreError
-from surrogate.latents import StoredLatents
+from surrogate.latents import PreparedLatents, StoredLatents
 from surrogate.seeding import stream
 from surrogate.store import LabelledStore
 from surrogate.types import Generator, TextConditioning
 
 if TYPE_CHECKING:
+    from surrogate.backbones.base import Backbone
     from surrogate.model import Surrogate
 
 MOST_HELD_OUT = 512  # prompts: more would cost reward calls for the ceiling and hardly narrow an interval
@@ -33,7 +34,7 @@ class LabelledLatents:
     the rewards named in `part_names`, where the score is made of several. Latents of a store stay on disk until `load`.
     """
 
-    latents: torch.Tensor | StoredLatents
+    latents: torch.Tensor | StoredLatents | PreparedLatents
     scores: torch.Tensor
     stages: torch.Tensor
     groups: torch.Tensor
@@ -50,13 +51,17 @@ class LabelledLatents:
         """The rows of a mask or of row numbers; prompts keep their numbers."""
         perceived = [self.perceived[row] for row in torch.arange(len(self))[mask].tolist()]
         picked = {name: getattr(self, name)[mask] for name in ("scores", "stages", "groups")}
-        latents = self.latents.view(mask) if isinstance(self.latents, StoredLatents) else self.latents[mask]
+        latents = self.latents.view(mask) if not isinstance(self.latents, torch.Tensor) else self.latents[mask]
         several = None if self.several is None else self.several[mask]
         return replace(self, latents=latents, **picked, perceived=perceived, several=several)
 
     def load(self) -> LabelledLatents:
         """The same with its latents in memory."""
         return replace(self, latents=self.latents[:])
+
+    def prepared(self, backbone: Backbone) -> LabelledLatents:
+        """The same with what a backbone is trained on in place of latents; made as it is asked for."""
+        return replace(self, latents=PreparedLatents(backbone, self.latents)) if backbone.prepares else self
 
     @property
     def parts(self) -> torch.Tensor:

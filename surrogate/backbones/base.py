@@ -21,6 +21,7 @@ class Backbone(nn.Module, ABC):
 
     kind: ClassVar[str]  # how its settings are rebuilt; see backbones/build.py
     blind: bool = False  # whether it never sees the prompt
+    prepares: bool = False  # whether training looks at something other than latents, which can be kept: see `prepare`
     idle: tuple[str, ...] = ()  # beginnings of the names of weights that are never trained: no gradient reaches them
     channels: list[int]  # of each feature map
 
@@ -41,6 +42,10 @@ class Backbone(nn.Module, ABC):
             times: B training times in [0, 999].
             noise: standard normal, as `latents`.
         """
+
+    def prepare(self, latents: torch.Tensor) -> torch.Tensor:
+        """What training gives to `forward` in place of clean latents, without gradient; what is prepared stays as it is."""
+        return latents
 
     def of_member(self, maps: list[torch.Tensor], member: int) -> list[torch.Tensor]:
         """What the heads of one member of an ensemble see of the maps: all of them, where a network is shared."""

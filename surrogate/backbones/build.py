@@ -15,6 +15,7 @@ from surrogate.backbones.latent_cnn import LatentCNN
 from surrogate.backbones.latent_vit import LatentViT
 from surrogate.backbones.lrm import LRMBackbone
 from surrogate.backbones.pixel import PixelTower
+from surrogate.backbones.pixel_cnn import PixelCNN
 from surrogate.backbones.sdxl import SDXLBackbone
 from surrogate.config import DistillConfig
 from surrogate.errors import BackboneError
@@ -40,6 +41,8 @@ def _build_one(generator: Generator, config: DistillConfig) -> Backbone:
     text = generator.unet.config
     if name == "latent-cnn":
         return LatentCNN(**schedule, in_channels=space.channels, rows=space.height)
+    if name == "pixel-cnn":
+        return PixelCNN(**schedule, vae=generator.vae, rows=space.height)
     if name == "latent-vit":
         size = {"height": space.height, "width": space.width}
         return LatentViT(**schedule, in_channels=space.channels, **size, text_width=text.cross_attention_dim)
@@ -69,10 +72,11 @@ def rebuild(kind: str, settings: dict[str, Any], alphas_cumprod: torch.Tensor) -
         unet = empty_unet(settings.pop("unet"), settings.get("depth", "encoder"), settings.get("stages", 0))
         unet.to_empty(device="cpu")
         return (SDXLBackbone if kind == "sdxl" else LRMBackbone)(unet, **settings, **schedule, owned=True)
-    if kind == "pixel-timm":
+    if kind in ("pixel-timm", "pixel-cnn"):
         from diffusers import AutoencoderKL
 
-        return PixelTower(**settings | {"vae": AutoencoderKL.from_config(settings["vae"])}, **schedule, pretrained=False)
+        settings["vae"] = AutoencoderKL.from_config(settings["vae"])
+        return PixelCNN(**settings, **schedule) if kind == "pixel-cnn" else PixelTower(**settings, **schedule, pretrained=False)
     return {"latent-cnn": LatentCNN, "latent-vit": LatentViT}[kind](**settings, **schedule)
 
 

@@ -43,6 +43,7 @@ class LatentCNN(Backbone):
 
     kind = "latent-cnn"
     blind = True
+    scale = 1  # of what is looked at, to latents
 
     def __init__(
         self,
@@ -68,7 +69,10 @@ class LatentCNN(Backbone):
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
     ) -> list[torch.Tensor]:
         """See `Backbone.forward`; `conditioning` is not looked at."""
-        noisy = self.noisy(latents, times, noise)
-        noisy = F.pad(noisy, (0, 0, 0, -noisy.shape[2] % FOLD))
-        folded = self.fold(self.stem(noisy))
+        return self.maps(self.noisy(latents, times, noise), times)
+
+    def maps(self, seen: torch.Tensor, times: torch.Tensor) -> list[torch.Tensor]:
+        """Those of what is looked at, B×C×(scale·h)×(scale·w)."""
+        seen = F.pad(seen, (0, 0, 0, -seen.shape[2] % (FOLD * self.scale)))
+        folded = self.fold(self.stem(seen))
         return [self.blocks(folded + self.time(times)[:, :, None, None].to(folded))]

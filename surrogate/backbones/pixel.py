@@ -43,8 +43,7 @@ class PixelTower(Backbone):
         import timm
 
         super().__init__(alphas_cumprod, model=model, text_width=text_width, size=size)
-        self.vae = deepcopy(vae).float().requires_grad_(False)
-        self.vae.encoder = self.vae.quant_conv = None
+        self.vae = decoder_of(vae)
         self.tower = timm.create_model(model, pretrained=pretrained, features_only=True)
         self.channels = list(self.tower.feature_info.channels())[-3:]
         self.size = size
@@ -63,8 +62,7 @@ class PixelTower(Backbone):
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
     ) -> list[torch.Tensor]:
         """See `Backbone.forward`."""
-        pixels = self.vae.decode(self.noisy(latents, times, noise) / self.vae.config.scaling_factor).sample
-        pixels = (pixels / 2 + 0.5).clamp(0, 1)
+        pixels = decoded(self.vae, self.noisy(latents, times, noise))
         short = min(pixels.shape[-2:])
         if short < self.size:
             pixels = F.interpolate(pixels, scale_factor=self.size / short, mode="bilinear")
@@ -74,3 +72,15 @@ class PixelTower(Backbone):
             found + (text(told) + time(times))[:, :, None, None].to(found)
             for found, text, time in zip(maps, self.text, self.time, strict=True)
         ]
+
+
+def decoder_of(vae: nn.Module) -> nn.Module:
+    """A frozen copy of an autoencoder, without what encodes."""
+    copy = deepcopy(vae).float().requires_grad_(False)
+    copy.encoder = copy.quant_conv = None
+    return copy
+
+
+def decoded(vae: nn.Module, latents: torch.Tensor) -> torch.Tensor:
+    """Scaled latents → pictures B×3×H×W in [0, 1]."""
+    return (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)

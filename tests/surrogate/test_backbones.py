@@ -15,6 +15,7 @@ from surrogate.backbones.lrm import GUIDANCE
 from surrogate.config import DistillConfig
 from surrogate.errors import BackboneError
 from surrogate.folder import load_surrogate, save_surrogate
+from surrogate.latents import PreparedLatents
 from surrogate.seeding import stream
 from tests.tiny.surrogate import FIDELITY, untrained
 
@@ -85,6 +86,7 @@ def test_a_middle_without_text(generator, rollout, name):
         ("encoder", {}, {"time_cond_proj_dim": 8}),
         ("encoder", {"backbone_depth": 1}, {}),
         ("latent-cnn", {}, {}),
+        ("pixel-cnn", {}, {}),
         ("latent-vit", {}, {}),
         ("pixel-timm:resnet10t", {}, {}),
     ],
@@ -245,6 +247,28 @@ def test_a_pixel_tower_leaves_its_decoder_alone(generator):
     assert any(parameter.requires_grad for parameter in surrogate.backbone.tower.parameters())
     with pytest.raises(BackboneError, match="pixel-timm:resnet10x"):
         untrained(generator, "pixel-timm:resnet10x")
+
+
+def test_a_reader_of_pictures_sees_what_the_decoder_makes(generator, rollout):
+    """Whether it decodes, with gradient, or is given the pictures that it was trained on."""
+    surrogate = untrained(generator, "pixel-cnn").eval()
+    pictures = surrogate.backbone.prepare(rollout.z2)
+    assert pictures.dtype == torch.uint8
+    assert (pictures / 255 - generator.decode(rollout.z2)).abs().max() < 0.02
+    assert torch.equal(surrogate.backbone.prepare(pictures), pictures)
+    conditioning = generator.encode(rollout.prompts)
+    given, decoded = (surrogate.score(seen, conditioning) for seen in (pictures, rollout.z2))
+    assert torch.allclose(given, decoded, atol=0.02 * decoded.abs().max().item())
+
+
+def test_pictures_to_train_on_are_made_once(generator, rollout):
+    backbone = untrained(generator, "pixel-cnn").backbone
+    kept = PreparedLatents(backbone, rollout.z2)
+    first = kept.view(torch.tensor([1, 0]))[:]
+    backbone.prepare = None  # would fail
+    assert torch.equal(kept[torch.tensor([True, True])], first[[1, 0]])
+    assert torch.equal(kept[[0, 0, 1]], first[[1, 1, 0]])
+    assert len(kept.view([1])) == 1
 
 
 def test_a_blind_backbone_sees_no_prompt(generator, rollout):

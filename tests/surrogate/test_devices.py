@@ -50,7 +50,7 @@ def test_a_generator_samples_and_decodes_there(moved):
     assert {kept.device.type for kept in moved.texts.one_by_one(PROMPTS)} == {"cpu"}
 
 
-@pytest.mark.parametrize("backbone", ["full", "encoder", "latent-cnn", "latent-vit"])
+@pytest.mark.parametrize("backbone", ["full", "encoder", "latent-cnn", "pixel-cnn", "latent-vit"])
 def test_a_surrogate_scores_there(tiny_sdxl, backbone):
     generator = load_generator(str(tiny_sdxl), "cpu")
     surrogate = untrained(generator, backbone)
@@ -71,7 +71,7 @@ def test_evaluating_there(moved):
     assert compare(found, found, moved)["diversity"]["ratio"] == 1.0
 
 
-@pytest.mark.parametrize("backbone", ["full", "latent-cnn", "latent-vit"])
+@pytest.mark.parametrize("backbone", ["full", "latent-cnn", "pixel-cnn", "latent-vit"])
 def test_distilling_there(moved, backbone):
     latents, groups = torch.randn(24, 4, 16, 16), torch.arange(4).repeat(6)
     data = LabelledLatents(latents, torch.rand(24), torch.ones(24), groups, ["a", "b", "c", "d"], [""] * 24)

@@ -43,6 +43,15 @@ def test_it_learns_an_order_it_can_see(whole):
 
 @pytest.mark.parametrize("cut", [1, 5, 6, 13, 24])
 def test_a_training_cut_off_and_gone_on_with_is_the_uninterrupted_one(generator, data, whole, tmp_path, cut):
+    cut_off_and_gone_on_with(generator, data, whole, tmp_path, cut)
+
+
+def test_one_on_pictures_too(generator, data, tmp_path):
+    whole = train(generator, data, backbone="pixel-cnn")
+    cut_off_and_gone_on_with(generator, data, whole, tmp_path, 13, backbone="pixel-cnn")
+
+
+def cut_off_and_gone_on_with(generator, data, whole, tmp_path, cut, **settings):
     checkpoint = tmp_path / "distill.pt"
 
     def report(record):
@@ -50,9 +59,9 @@ def test_a_training_cut_off_and_gone_on_with_is_the_uninterrupted_one(generator,
             raise CutOff
 
     with pytest.raises(CutOff):
-        train(generator, data, report=report, checkpoint=checkpoint)
+        train(generator, data, report=report, checkpoint=checkpoint, **settings)
     assert checkpoint.exists() == (cut > 1)
-    again = train(generator, data, checkpoint=checkpoint)
+    again = train(generator, data, checkpoint=checkpoint, **settings)
     assert (again.held_out, again.step) == (whole.held_out, whole.step)
     for name, value in whole.surrogate.state_dict().items():
         assert torch.equal(value, again.surrogate.state_dict()[name]), name

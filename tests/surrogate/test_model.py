@@ -23,7 +23,7 @@ def rollout(generator):
     return generator.rollout(["a cat", "a dog"], [1, 2])
 
 
-BACKBONES = ["encoder", "full", "latent-cnn", "latent-vit", "pixel-timm:resnet10t"]
+BACKBONES = ["encoder", "full", "latent-cnn", "pixel-cnn", "latent-vit", "pixel-timm:resnet10t"]
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
