@@ -61,6 +61,6 @@ def test_quickstart_gains(lasro, tmp_path, seed):
     code, result, err = lasro("quickstart", "--seed", seed, "--out", tmp_path / "q", "--json")
     assert code == 0, err
     check_fields(result, tmp_path / "q")
-    assert result["reward"]["after"] - result["reward"]["before"] >= 0.05
+    assert result["reward"]["after"] - result["reward"]["before"] >= 0.15
     assert result["reward"]["ci95"][0] > 0
     assert result["surrogate"]["pairwise_accuracy"] >= 0.72
