@@ -25,10 +25,8 @@ RECIPE = {"steps": 600, "prompts_per_batch": 12, "rows_per_prompt": 0, "patience
 READING = {"steps": 1500, "prompts_per_batch": 24, "rows_per_prompt": 3, "patience": 12}
 RECIPES = {"latent-cnn": READING, "pixel-cnn": READING}
 LARGE_RECIPE = RECIPE | {"prompts_per_batch": 4, "rows_per_prompt": 4}  # of SDXL's own UNet, which fits no card otherwise
-EPOCHS = {
-    "latent-cnn": 15,
-    "pixel-cnn": 15,
-}  # times through its labels that a network is trained at least: many labels take more steps
+# Times through its labels that a network is trained at least: many labels take more steps.
+EPOCHS = {"latent-cnn": 15, "pixel-cnn": 15}
 EVALUATIONS = 12  # on the held-out prompts, over the whole training
 Rules = tuple[tuple[bool, str, str], ...]  # whether it is broken, the fields it is about, what is right
 

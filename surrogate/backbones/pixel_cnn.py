@@ -67,14 +67,14 @@ class PixelCNN(LatentCNN):
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor
     ) -> list[torch.Tensor]:
-        """See `Backbone.forward`. Noise is put on latents; on pictures that `prepare` made there is a little in training."""
+        """See `Backbone.forward`. Noise is put on latents, and nobody is told; on pictures there is a little in training."""
         if latents.dtype == torch.uint8:
             pictures = latents.to(noise) / 127.5 - 1
             if self.training:
                 pictures = moved(pictures) + NOISE * noise
         else:
             pictures = 2 * decoded(self.vae, self.noisy(latents, times, noise)) - 1
-        return self.maps(pictures, times)
+        return self.maps(pictures, torch.zeros_like(times))
 
 
 def moved(pictures: torch.Tensor) -> torch.Tensor:
