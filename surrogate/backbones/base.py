@@ -66,6 +66,11 @@ class Backbone(nn.Module, ABC):
         return root * latents + sigma * noise
 
 
+def config_of(network: nn.Module) -> dict[str, Any]:
+    """What a diffusers network is built from, as JSON data, without what the library notes down for itself."""
+    return {key: value for key, value in network.config.items() if not key.startswith("_")}
+
+
 class TimeEmbedding(nn.Module):
     """Training times (B,) → B×width."""
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from surrogate.backbones.base import Backbone, TimeEmbedding
+from surrogate.backbones.base import Backbone, TimeEmbedding, config_of
 from surrogate.types import TextConditioning
 
 
@@ -55,8 +55,7 @@ class PixelTower(Backbone):
 
     def settings(self) -> dict[str, Any]:
         """The tower's name and the decoder's configuration."""
-        vae = {key: value for key, value in self.vae.config.items() if not key.startswith("_")}
-        return {**super().settings(), "vae": vae}
+        return {**super().settings(), "vae": config_of(self.vae)}
 
     def forward(
         self, latents: torch.Tensor, conditioning: TextConditioning, times: torch.Tensor, noise: torch.Tensor

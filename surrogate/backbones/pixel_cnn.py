@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reward_zoo.devices import quick
+from surrogate.backbones.base import config_of
 from surrogate.backbones.latent_cnn import LatentCNN, ResidualBlock
 from surrogate.backbones.pixel import decoded, decoder_of
 from surrogate.types import TextConditioning
@@ -50,8 +51,9 @@ class PixelCNN(LatentCNN):
 
     def settings(self) -> dict[str, Any]:
         """Sizes, and the decoder's configuration."""
-        vae = {key: value for key, value in self.vae.config.items() if not key.startswith("_")}
-        return {**{name: value for name, value in super().settings().items() if name != "in_channels"}, "vae": vae}
+        sizes = super().settings()
+        del sizes["in_channels"]  # always three
+        return {**sizes, "vae": config_of(self.vae)}
 
     @torch.no_grad()
     def prepare(self, latents: torch.Tensor) -> torch.Tensor:

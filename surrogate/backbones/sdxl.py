@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from surrogate.backbones.base import Backbone
+from surrogate.backbones.base import Backbone, config_of
 from surrogate.types import TextConditioning
 
 Depth = Literal["encoder", "full"]
@@ -62,7 +62,7 @@ class SDXLBackbone(Backbone):
 
     def settings(self) -> dict[str, Any]:
         """The UNet's configuration and how much of it is there."""
-        unet = {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
+        unet = config_of(self.unet)
         return {"depth": self.depth, "stages": self.stages, "prediction_type": self.prediction_type, "unet": unet}
 
     def forward(
