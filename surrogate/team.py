@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from surrogate.errors import TeamError
+
+if TYPE_CHECKING:
+    from surrogate.model import Surrogate
 
 SHARDED = ("BasicTransformerBlock", "ResnetBlock2D", "TransformerEncoderLayer")  # diffusers' and torch's
 
@@ -62,11 +65,11 @@ class Team:
             self.accelerator.wait_for_everyone()
 
     def prepare(
-        self, model: nn.Module, optimizer: Callable[[], torch.optim.Optimizer]
+        self, model: Surrogate, optimizer: Callable[[], torch.optim.Optimizer]
     ) -> tuple[nn.Module, torch.optim.Optimizer]:
         """The model, spread over the processes, and its optimizer (made once the weights are where they stay)."""
         if self.sharded:
-            _shard(model, self.count)
+            _shard(model, self.count, whole=model.backbone.idle_parameters())
             return model, optimizer()
         return self.accelerator.prepare(model, optimizer()) if self.accelerator else (model, optimizer())
 
@@ -112,13 +115,17 @@ class Team:
 ALONE = Team()
 
 
-def _shard(model: nn.Module, count: int) -> None:
-    """FSDP2: the UNet's blocks one by one, so that no more than one is whole at a time, then what is left."""
+def _shard(model: nn.Module, count: int, whole: set[nn.Parameter]) -> None:
+    """FSDP2: the UNet's blocks one by one, so that no more than one is whole at a time, then what is left.
+
+    `whole` are weights that every process keeps: of a decoder, which is used outside the model's own passes, too.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     model.to(memory_format=torch.contiguous_format)  # FSDP takes no other
     mesh = init_device_mesh(model.device.type, (count,))
-    for block in [block for block in model.modules() if type(block).__name__ in SHARDED]:
-        fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    blocks = [block for block in model.modules() if type(block).__name__ in SHARDED]
+    for block in [block for block in blocks if not whole.issuperset(block.parameters())]:
+        fully_shard(block, mesh=mesh, ignored_params=whole)
+    fully_shard(model, mesh=mesh, ignored_params=whole)

@@ -15,7 +15,7 @@ from finetune.generators.preset import Preset, find_preset, preset_for, presets
 from finetune.generators.rollout import first_input, next_input, predict_x0, sampling_times, transition
 from finetune.generators.text import PromptEncoder, identity_of
 from finetune.generators.weights import load_encoders, load_pipeline, pipeline_folder
-from reward_zoo.devices import computes_bfloat16, pick_device, quick
+from reward_zoo.devices import computes_bfloat16, pick_device, pictures_at_once, quick
 from reward_zoo.errors import did_you_mean
 from surrogate.building import is_large
 from surrogate.types import LatentSpace, Rollout, TextConditioning
@@ -23,9 +23,6 @@ from surrogate.types import LatentSpace, Rollout, TextConditioning
 # Latent positions up to which a CPU uses plain attention: half the time of the fused backward pass on tiny-signs (256).
 # On large latents it would hold every score matrix in memory (16,384² at 1024 px).
 SMALL = 1024
-# Pixels that the autoencoder takes at once: on a CPU what its caches hold (twice as fast on tiny-signs as 192 pictures at
-# once), else what a GPU takes beside the networks (16 pictures of 512 × 512).
-CPU_PIXELS, GPU_PIXELS = 2**17, 2**22
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -222,8 +219,7 @@ class SDXLGenerator:
     @property
     def at_once(self) -> int:
         """Pictures that its autoencoder takes at once."""
-        height, width = self.image_size
-        return max(1, (CPU_PIXELS if self.device.type == "cpu" else GPU_PIXELS) // (height * width))
+        return pictures_at_once(self.device, *self.image_size)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

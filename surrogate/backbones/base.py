@@ -51,6 +51,10 @@ class Backbone(nn.Module, ABC):
         """What the heads of one member of an ensemble see of the maps: all of them, where a network is shared."""
         return maps
 
+    def idle_parameters(self) -> set[nn.Parameter]:
+        """Those that `idle` names."""
+        return {parameter for name, parameter in self.named_parameters() if name.startswith(self.idle)}
+
     def settings(self) -> dict[str, Any]:
         """What `backbones.build.rebuild` needs beside the weights, as JSON data."""
         return dict(self._settings)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reward_zoo.devices import quick
+from reward_zoo.devices import pictures_at_once, quick
 from surrogate.backbones.base import config_of
 from surrogate.backbones.latent_cnn import LatentCNN, ResidualBlock
 from surrogate.backbones.pixel import decoded, decoder_of
@@ -21,7 +21,6 @@ from surrogate.types import TextConditioning
 
 NOISE = 0.1  # standard deviation, in training, of pictures in [-1, 1]
 MOVES = (1, 2)  # most pixels up or down, and to the left or right, that training moves them by
-CPU_PIXELS, GPU_PIXELS = 2**16, 2**22  # decoded at once
 
 
 class PixelCNN(LatentCNN):
@@ -60,10 +59,9 @@ class PixelCNN(LatentCNN):
         """Clean latents → pictures B×3×H×W in [0, 255], uint8; pictures stay as they are."""
         if latents.dtype == torch.uint8:
             return latents
-        device, pixels = self.alphas_cumprod.device, self.scale**2 * latents.shape[-2] * latents.shape[-1]
-        at_once = max(1, (CPU_PIXELS if device.type == "cpu" else GPU_PIXELS) // pixels)
+        device, size = self.alphas_cumprod.device, (self.scale * latents.shape[-2], self.scale * latents.shape[-1])
         with quick(device, True):
-            parts = latents.to(device).split(at_once)
+            parts = latents.to(device).split(pictures_at_once(device, *size))
             return torch.cat([(decoded(self.vae, part).float() * 255).round().to(torch.uint8) for part in parts])
 
     def forward(

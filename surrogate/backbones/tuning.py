@@ -29,8 +29,8 @@ def tuned_parameters(backbone: Backbone, tune: Tune) -> list[nn.Parameter]:
     """The backbone's weights that are trained."""
     if tune == "head":
         return []
-    named = [(name, parameter) for name, parameter in backbone.named_parameters() if not name.startswith(backbone.idle)]
-    return [parameter for name, parameter in named if tune == "full" or "lora_" in name]
+    idle, wanted = backbone.idle_parameters(), "lora_" if tune == "lora" else ""
+    return [parameter for name, parameter in backbone.named_parameters() if parameter not in idle and wanted in name]
 
 
 def lora_rank_of(module: nn.Module) -> int:

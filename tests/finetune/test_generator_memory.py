@@ -11,6 +11,7 @@ from finetune.generators import pipeline as loading
 from finetune.generators.pipeline import load_generator
 from finetune.generators.preset import Preset
 from finetune.lora import attach_lora, load_lora, lora_state, save_lora
+from reward_zoo import devices
 from surrogate.folder import load_surrogate
 from tests.tiny.surrogate import build_folder, untrained
 from tests.tiny.tuning import make_trainer
@@ -54,7 +55,7 @@ def test_the_autoencoder_never_takes_more_pictures_than_its_memory_holds(generat
     features = PerceptualFeatures(generator)
     whole = generator.encode_images(images), features.mean_distance(images[:2], images[2:4])
     height, width = generator.image_size
-    monkeypatch.setattr(loading, "CPU_PIXELS", 2 * height * width)
+    monkeypatch.setattr(devices, "CPU_PIXELS", 2 * height * width)
     hook = generator.vae.encoder.conv_in.register_forward_pre_hook(lambda _, given: taken.append(len(given[0])))
     parts = generator.encode_images(images), features.mean_distance(images[:2], images[2:4])
     hook.remove()

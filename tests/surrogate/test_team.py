@@ -20,6 +20,7 @@ from tests.surrogate.team_training import SIZES, labels, save
 SETTINGS = {
     "unet": {"backbone": "encoder", "bf16": False},
     "lora": {"backbone": "full", "tune": "lora", "lora_rank": 2, "bf16": False},
+    "pixels": {"backbone": "pixel-cnn", "bf16": False},
 }
 
 
@@ -44,7 +45,7 @@ def moved(surrogate, start):
     return torch.cat([(state[name] - value).flatten() for name, value in start.items() if value.is_floating_point()])
 
 
-@pytest.mark.parametrize(("name", "kind"), [("unet", "whole"), ("lora", "whole"), ("unet", "shard")])
+@pytest.mark.parametrize(("name", "kind"), [("unet", "whole"), ("lora", "whole"), ("unet", "shard"), ("pixels", "shard")])
 def test_two_processes_train_as_one(generator, tiny_sdxl, tmp_path, name, kind):
     save(generator, tmp_path / "one", SETTINGS[name], Team())
     launch(tmp_path / "two", tiny_sdxl, name, kind)
