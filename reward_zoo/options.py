@@ -41,9 +41,10 @@ def typed_options(factory: Callable[..., Any], options: Mapping[str, str], owner
     for key, text in options.items():
         key = f"{key}_" if f"{key}_" in parameters else key  # class= is class_ in Python
         if key not in parameters:
-            valid = ", ".join(name.rstrip("_") for name in parameters)
-            known = f"{did_you_mean(key, parameters)} (options: {valid})" if valid else "it takes none"
-            raise SpecError(f"{owner}: no option {key!r}; {known}")
+            known = [name.rstrip("_") for name in parameters]
+            hint = did_you_mean(key, known) if known else "it takes none"
+            others = f" (options: {', '.join(known)})" if hint.startswith("did") else ""
+            raise SpecError(f"{owner}: no option {key!r}; {hint}{others}")
         kind = hints.get(key, type(parameters[key].default))  # a person's own may have no annotations
         typed[key] = _convert(text, kind, f"{owner}: option {key}={text!r}")
     return typed

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -122,8 +122,8 @@ class SignsBench:
         missing = [budget for budget in budgets if not self.rows.where(method=method, seed=seed, budget=budget)]
         if not missing:
             return
-        rate = self.learning_rate(variant(method)[0])
-        climbs = variant(method)[0] == "lasro"
+        rate = self.learning_rate(variant(method).method)
+        climbs = variant(method).method == "lasro"
         results = self._lasro(method, seed, missing, rate) if climbs else self._rival(method, seed, budgets, rate)
         for row in results:
             if row["budget"] in missing:
@@ -158,7 +158,7 @@ class SignsBench:
         return {**found, **spent, "machine": machine(pick_device(self.device))}
 
     def _trainer(self, method: str, seed: int, rate: float, steps: int = 100_000, critic: Critic | None = None) -> Trainer:
-        name, options = variant(method)
+        name, options, _ = variant(method)
         config = FinetuneConfig(method=name, steps=steps, learning_rate=rate, seed=seed, **TRAINING)
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
         return Trainer(generator, reward, load_prompts("signs-train"), config, load_method(name, options), critic=critic)
@@ -185,7 +185,9 @@ class SignsBench:
 
     def _climb(self, method: str, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
         """Label, distil, tune within a budget: the trainer, the calls before it, and the minutes of what was there already."""
-        run = RunFolder(self.folder / "work" / f"lasro-{seed}-{budget}")
+        given = {**LABELS, **variant(method).surrogate}
+        other = "" if given == LABELS else f"-{given['backbone']}"
+        run = RunFolder(self.folder / "work" / f"lasro-{seed}-{budget}{other}")
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
         summary, earlier = run.path / "summary.json", 0.0  # written last
         if summary.exists():
@@ -193,7 +195,7 @@ class SignsBench:
         else:
             run.path.mkdir(parents=True, exist_ok=True)
             rounds = Rounds(rounds=LASRO[budget][0], drift_steps=DRIFT_STEPS, drift_learning_rate=rate)
-            config = DistillConfig(samples=labels_of(budget), seed=seed, **LABELS)
+            config = DistillConfig(samples=labels_of(budget), seed=seed, **given)
             distill_in_rounds(run, generator, reward, self.reward, load_prompts("signs-train"), config, rounds=rounds)
         found = json.loads(summary.read_text())
         before = found["labels"] + found["tuning_calls"]
@@ -228,10 +230,21 @@ def labels_of(budget: int) -> int:
     return budget - adapted - TRAINING["validation_samples"] * (steps // FinetuneConfig.evaluate_every + 1)
 
 
-def variant(text: str) -> tuple[str, dict[str, str]]:
-    """A method with settings of its own, NAME:SETTING=VALUE:…, as its name and them."""
-    name, *settings = text.split(":")
-    return name, dict(setting.split("=", 1) for setting in settings)
+class Variant(NamedTuple):
+    """A method with settings of its own; those of the surrogate that LaSRO climbs (its backbone) apart."""
+
+    method: str
+    options: dict[str, str]
+    surrogate: dict[str, str]
+
+
+def variant(text: str) -> Variant:
+    """What NAME:SETTING=VALUE:… says."""
+    method, *settings = text.split(":")
+    options, surrogate = dict(setting.split("=", 1) for setting in settings), {}
+    if method == "lasro" and "backbone" in options:
+        surrogate["backbone"] = options.pop("backbone")
+    return Variant(method, options, surrogate)
 
 
 def mean(scores: np.ndarray) -> float:

@@ -27,7 +27,13 @@ def signs(settings: SignsSettings) -> None:
     from cli.bench.plots import save_curves
     from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise, variant
     from finetune.guards import load_guards
+    from finetune.methods import load_method
 
+    for name in names:
+        try:
+            load_method(variant(name).method, variant(name).options)
+        except ConfigError as error:
+            raise ConfigError(f"--methods {name}: {error}") from error
     reward, budget, out = settings.reward, settings.budget, settings.out
     if budget < BUDGETS[0]:
         raise ConfigError(f"--budget {budget}: the smallest that is measured is {BUDGETS[0]}")
@@ -36,7 +42,7 @@ def signs(settings: SignsSettings) -> None:
     bench.check_folder(empty=not settings.show)
     if settings.rates_from and not settings.show:  # one that is not there is better known before hours of work than after
         for name in names:
-            bench.learning_rate(variant(name)[0])
+            bench.learning_rate(variant(name).method)
     bench.untuned()
     for seed in range(0 if settings.show else settings.seeds):
         for name in names:

@@ -28,7 +28,7 @@ def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, mo
         "bench",
         "signs",
         "--methods",
-        "lasro,lasro:anchor=false,ddpo",
+        "lasro,lasro:anchor=false:backbone=pixel-cnn,ddpo",
         "--budget",
         60,
         "--seeds",
@@ -42,8 +42,12 @@ def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, mo
     assert found["c"] is None
     assert found["b"] == found["untuned"]["reward"]
     assert [(row["method"], row["budget"]) for row in found["results"]] == [
-        ("lasro", 40), ("lasro", 60), ("lasro:anchor=false", 40), ("lasro:anchor=false", 60), ("ddpo", 40), ("ddpo", 60),
-    ]  # fmt: skip
+        (method, budget) for method in ("lasro", "lasro:anchor=false:backbone=pixel-cnn", "ddpo") for budget in (40, 60)
+    ]
+    runs = (tmp_path / "bench" / "work").iterdir()
+    built = {run.name: json.loads((run / "surrogate" / "config.json").read_text())["distill"]["backbone"] for run in runs}
+    asked = {f"lasro-{name}": "latent-cnn" for name in ("0-40", "0-60", "100-30")}
+    assert built == asked | {f"lasro-0-{budget}-pixel-cnn": "pixel-cnn" for budget in (40, 60)}
     for row in found["results"]:
         assert row["budget"] * 0.6 <= row["calls"] <= row["budget"] + 18
         assert set(row["guards"]) == {"artifact_guard"}
@@ -104,7 +108,9 @@ def test_a_folder_of_another_reward_or_of_nothing_is_refused(lasro, tmp_path, ro
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("flags", [["--methods", "ddpoo"], ["--methods", "lasro:anchor"], ["--budget", "10"]])
+@pytest.mark.parametrize(
+    "flags", [["--methods", "ddpoo"], ["--methods", "lasro:anchor"], ["--methods", "ddpo:backbone=full"], ["--budget", "10"]]
+)
 def test_mistakes_are_named(lasro, flags, tmp_path):
     code, out, err = lasro("bench", "signs", *flags, "--out", tmp_path / "bench")
     assert (code, out) == (2, "")
