@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cases import run_cases
 from benchmarks.gradient_cost import VAE, fill, peak_bytes, pixel_tower, surrogate_of, synchronise
@@ -86,7 +88,7 @@ class TowerReward(Reward):
 
 
 def measure(case: str, size: int, batch_size: int, device: torch.device) -> dict[str, Any]:
-    """Images a second of a step (the median of three, after one that does not count), and gigabytes at the peak."""
+    """Images a second of a step (the median of three, after one whose operations are counted), and gigabytes at the peak."""
     name = "refl" if case == "refl" else "lasro"
     generator = BareGenerator(size, device)
     own = {"adapt_every": "1000000"} if name == "lasro" else {}
@@ -103,19 +105,22 @@ def measure(case: str, size: int, batch_size: int, device: torch.device) -> dict
     meter = RewardMeter(TowerReward(device)) if name == "refl" else RewardMeter(_Nothing())
     method = kind(Workshop(generator, tuned, meter, prompts, ConditioningTable(generator, prompts), config, critic), settings)
     optimizer, seconds = torch.optim.AdamW(tuned.parameters, lr=1e-4), []
+    counter = FlopCounterMode(display=False)
     for step in range(1, 2 + REPEATS):
         synchronise(device)
         began = time.perf_counter()
-        for loss in method.losses(step):
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
+        with counter if step == 1 else nullcontext():
+            for loss in method.losses(step):
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
         synchronise(device)
         seconds.append(time.perf_counter() - began)
     return {
         **{"case": case, "size": size, "batch_size": batch_size, "device": device.type},
         "images_per_second": batch_size / sorted(seconds[1:])[REPEATS // 2],
         "gigabytes": peak_bytes(device) / 2**30,
+        "teraflop_per_image": counter.get_total_flops() / batch_size / 1e12,
     }
 
 
@@ -134,6 +139,7 @@ def main() -> None:
     columns = (
         ("images a second", lambda row, base: f"{row['images_per_second']:.3f}"),
         ("peak memory", lambda row, base: f"{row['gigabytes']:.2f} GB"),
+        ("operations an image", lambda row, base: f"{row['teraflop_per_image']:.2f} TFLOP"),
         (
             "times faster",
             lambda row, base: f"{row['images_per_second'] / base['images_per_second']:.2f} x" if base else "",

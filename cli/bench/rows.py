@@ -10,16 +10,26 @@ from typing import Any
 
 import numpy as np
 
+from finetune.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Rows:
-    """A file of results."""
+    """A file of results.
+
+    Reading raises a ConfigError that names a damaged line: a benchmark that was killed may have left half of its last.
+    """
 
     path: Path
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        if self.path.exists():
-            yield from map(json.loads, self.path.read_text().splitlines())
+        if not self.path.exists():
+            return
+        for number, line in enumerate(self.path.read_text().splitlines(), start=1):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ConfigError(f"{self.path}: line {number} is damaged; delete it, and what it was is run again") from error
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one."""

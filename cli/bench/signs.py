@@ -50,7 +50,7 @@ TRAINING = {"validation_samples": 96}  # settings of all runs; these calls count
 RECONSTRUCTED = {"ocr": 0.971}  # the same prompts' real signs through the autoencoder: python -m recipes.tiny_signs.gates
 TUNING_SEED, TUNING_BUDGET = 100, 4_000  # of every method: the same three learning rates are tried
 RATES = (2e-4, 6e-4, 1.8e-3)
-LASRO = {4_000: (1, 100), 8_000: (2, 100), 16_000: (2, 200), 32_000: (2, 200)}  # rounds of labels, steps of the generator
+LASRO = {4_000: (1, 100), 8_000: (1, 200), 16_000: (2, 200), 32_000: (2, 200)}  # rounds of labels, steps of the generator
 DRIFT_STEPS = 100  # of the generator between rounds
 LABELS = {"noises": 3, "extra_steps": 8, "backbone": "latent-cnn"}
 

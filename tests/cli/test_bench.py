@@ -66,7 +66,7 @@ def test_methods_are_run_at_equal_calls_and_only_once(lasro, small, tmp_path, mo
 
 def test_lasro_asks_for_what_its_tunings_leave():
     labels = {budget: signs.labels_of(budget) for budget in signs.LASRO}
-    assert labels == {4_000: 2_624, 8_000: 5_824, 16_000: 12_544, 32_000: 28_544}
+    assert labels == {4_000: 2_624, 8_000: 5_344, 16_000: 12_544, 32_000: 28_544}
 
 
 def test_learning_rates_of_another_rewards_benchmark(tmp_path):
@@ -106,6 +106,16 @@ def test_a_folder_of_another_reward_or_of_nothing_is_refused(lasro, tmp_path, ro
     assert (code, printed) == (2, "")
     assert f"--out {out}: {said}" in err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_line_that_was_cut_off_is_named(lasro, tmp_path):
+    out = tmp_path / "bench"
+    Rows(out / "results.jsonl").add({"method": "untuned", "spec": "ocr"})
+    with (out / "results.jsonl").open("a") as file:
+        file.write('{"method": "ddpo", "se')
+    code, printed, err = lasro("bench", "signs", "--out", out, "--show")
+    assert (code, printed) == (2, "")
+    assert "results.jsonl: line 2 is damaged; delete it" in err
 
 
 @pytest.mark.parametrize(
