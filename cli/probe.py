@@ -21,17 +21,19 @@ from finetune.trainer import Trainer
 from surrogate.building import settled_for
 from surrogate.checkpoint import Checkpoints
 from surrogate.config import DistillConfig
-from surrogate.distillation import train_surrogate
+from surrogate.distillation import predict, train_surrogate
 from surrogate.hindsight import hindsight_of
 from surrogate.jobs import margin_of
 from surrogate.labelling import RewardMeter, batches_to_do, label
 from surrogate.labels import label_jobs, read_labels
-from surrogate.sampling import MOST_HELD_OUT, split_by_prompt
+from surrogate.latents import KEPT_BYTES
+from surrogate.sampling import MOST_HELD_OUT, ConditioningTable, LabelledLatents, split_by_prompt
 from surrogate.seeding import derive_seed, stream
 from surrogate.store import LabelledStore
 
 if TYPE_CHECKING:
     from finetune.jobs import TuningJob
+    from surrogate.model import Surrogate
 
 LABEL_SECONDS = 12.0  # what the probe spends on labels, at most a batch more
 PROMPTS = 16  # of its labels
@@ -80,6 +82,7 @@ def probe_training(
     held = min(rows * config.held_out, MOST_HELD_OUT * a_prompt)
     config = settled_for(generator, config, perceives=data.perceives_text, labels=int(rows - held))
     training, held_out = split_by_prompt(data, config.held_out, stream(config.seed, "split"))
+    training, held_out = _first_prompts(training, config.prompts_per_batch), _first_prompts(held_out, PROMPTS)
     times: list[float] = []
     distilled = train_surrogate(
         generator,
@@ -90,16 +93,36 @@ def probe_training(
         hindsight=hindsight_of(reward, config.hindsight),
         report=lambda record: times.append(time.monotonic()),
     )
-    a_step = (times[-1] - times[0]) / max(1, len(times) - 1)
-    prompts = len(training.groups.unique())
-    wanted, had = config.prompts_per_batch, min(config.prompts_per_batch, prompts)
-    plan.seconds["training"] = a_step * config.steps * wanted / had
+    surrogate = distilled.surrogate
+    look, preparing = _seconds_of_a_look(generator, surrogate, held_out, config)
+    a_step = (times[-1] - times[0]) / max(1, len(times) - 1) - look * len(held_out)  # which are looked at in every step
+    a_step *= config.prompts_per_batch / len(training.groups.unique())
+    kept = held_out.prepared(surrogate.backbone).latents[:1].nbytes * rows <= KEPT_BYTES
+    prepared = rows if kept else config.steps * config.prompts_per_batch * (config.rows_per_prompt or a_prompt)
+    looks = held * (config.steps // config.evaluate_every)
+    plan.seconds["training"] = max(0.0, a_step) * config.steps + look * looks + preparing * prepared
     plan.reward_calls["noise ceiling"] = int(held * config.generator_steps / config.stages)  # none of extra steps' labels
-    size = sum(parameter.numel() for parameter in distilled.surrogate.parameters()) * BYTES["weight"]
+    size = sum(parameter.numel() for parameter in surrogate.parameters()) * BYTES["weight"]
     plan.disk |= {"surrogate": size, "checkpoint": 3 * size}
-    plan.sources["time"] += f" and {len(times)} training steps"
+    labelled = plan.sources.get("time")
+    plan.sources["time"] = f"{labelled} and" if labelled else f"measured on {generator.device} with"
+    plan.sources["time"] += f" {len(times)} training steps"
     plan.sources["disk"] = "sizes of latents and weights; the checkpoint is deleted at the end"
     _note_memory(plan, generator)
+
+
+def _first_prompts(data: LabelledLatents, count: int) -> LabelledLatents:
+    """The rows of so many prompts."""
+    return data.rows(torch.isin(data.groups, data.groups.unique()[:count]))
+
+
+def _seconds_of_a_look(
+    generator: SDXLGenerator, surrogate: Surrogate, data: LabelledLatents, config: DistillConfig
+) -> tuple[float, float]:
+    """What scoring a row takes, and what preparing it takes before."""
+    table, data = ConditioningTable(generator, data.prompts), data.prepared(surrogate.backbone)
+    first, again = (_timed(lambda: predict(surrogate, data, table, bf16=config.bf16)) / len(data) for _ in range(2))
+    return again, max(0.0, first - again) if surrogate.backbone.prepares else 0.0
 
 
 def probe_tuning(plan: Plan, job: TuningJob, *, done: int = 0) -> None:

@@ -52,6 +52,18 @@ def test_the_plan_of_labels_is_what_labelling_takes(lasro, place, tiny_sdxl):
     assert rest["sources"]["calls"] == f"{calls} of 64 labels are there"
 
 
+@pytest.mark.parametrize("backbone", ["latent-cnn", "pixel-cnn"])
+def test_training_on_labels_that_are_there_is_measured(lasro, place, tiny_sdxl, backbone):
+    flags = ["--generator", tiny_sdxl, "--prompts", "prompts.txt", "--reward", "own.py:light", "--samples", 64]
+    code, _, err = lasro("label", *flags, "--out", "run")
+    assert code == 0, err
+    found = planned(lasro, place, "distill", "--data", "run", "--backbone", backbone, "--steps", 50)
+    assert set(found["seconds"]) == {"training"}
+    assert found["seconds"]["training"] > 0
+    assert set(found["reward_calls"]) == {"noise ceiling"}
+    assert found["sources"]["time"] == "measured on cpu with 4 training steps"
+
+
 def test_the_ceiling_is_planned_for_the_prompts_that_may_be_held_out(lasro, place, tiny_sdxl, monkeypatch):
     for module in ("cli.probe", "surrogate.sampling"):
         monkeypatch.setattr(f"{module}.MOST_HELD_OUT", 1)
