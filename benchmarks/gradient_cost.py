@@ -24,12 +24,13 @@ from reward_zoo.preprocessing import resize
 from surrogate.backbones.checkpoints import SDXL, empty_unet
 from surrogate.backbones.latent_cnn import LatentCNN
 from surrogate.backbones.latent_vit import LatentViT
+from surrogate.backbones.pixel_cnn import PixelCNN
 from surrogate.backbones.sdxl import SDXLBackbone
 from surrogate.heads.conv import ConvHead
 from surrogate.model import Part, Surrogate
 from surrogate.types import LatentSpace, TextConditioning
 
-CASES = ("pixels", "full", "encoder", "latent-cnn", "latent-vit")
+CASES = ("pixels", "pixel-cnn", "full", "encoder", "latent-cnn", "latent-vit")
 VAE = {
     "down_block_types": ["DownEncoderBlock2D"] * 4,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
@@ -76,6 +77,8 @@ def _backbone(case: str, side: int) -> torch.nn.Module:
         return LatentCNN(**schedule, in_channels=4, rows=side)
     if case == "latent-vit":
         return LatentViT(**schedule, in_channels=4, height=side, width=side, text_width=2048)
+    if case == "pixel-cnn":
+        return PixelCNN(**schedule, vae=AutoencoderKL(**VAE), rows=side)
     return SDXLBackbone(empty_unet(SDXL, case), depth=case, **schedule, prediction_type="epsilon", owned=True)
 
 
