@@ -185,7 +185,7 @@ class SignsBench:
 
     def _climb(self, method: str, seed: int, budget: int, rate: float) -> tuple[Trainer, int, float]:
         """Label, distil, tune within a budget: the trainer, the calls before it, and the minutes of what was there already."""
-        given = {**LABELS, **variant(method).surrogate}
+        given = variant(method).labels
         other = "" if given == LABELS else f"-{given['backbone']}"
         run = RunFolder(self.folder / "work" / f"lasro-{seed}-{budget}{other}")
         generator, reward = load_generator(GENERATOR, self.device), self.scorer
@@ -236,6 +236,11 @@ class Variant(NamedTuple):
     method: str
     options: dict[str, str]
     surrogate: dict[str, str]
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """What its surrogates are distilled with: fields of `DistillConfig`."""
+        return {**LABELS, **self.surrogate}
 
 
 def variant(text: str) -> Variant:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cli.output import print_json, print_table
 from finetune.errors import ConfigError
 from finetune.methods import METHODS
-from reward_zoo.errors import did_you_mean
+from reward_zoo.errors import LasroError, did_you_mean
 from reward_zoo.terminal import note
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ def signs(settings: SignsSettings) -> None:
     from cli.bench.signs import BUDGETS, SignsBench, budgets_of, summarise, variant
     from finetune.guards import load_guards
     from finetune.methods import load_method
+    from surrogate.config import DistillConfig
 
     for name in names:
         try:
             load_method(variant(name).method, variant(name).options)
-        except ConfigError as error:
+            DistillConfig(**variant(name).labels)
+        except LasroError as error:
             raise ConfigError(f"--methods {name}: {error}") from error
     reward, budget, out = settings.reward, settings.budget, settings.out
     if budget < BUDGETS[0]:

@@ -119,7 +119,14 @@ def test_a_line_that_was_cut_off_is_named(lasro, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--methods", "ddpoo"], ["--methods", "lasro:anchor"], ["--methods", "ddpo:backbone=full"], ["--budget", "10"]]
+    "flags",
+    [
+        ["--methods", "ddpoo"],
+        ["--methods", "lasro:anchor"],
+        ["--methods", "ddpo:backbone=full"],
+        ["--methods", "lasro:backbone=ful"],
+        ["--budget", "10"],
+    ],
 )
 def test_mistakes_are_named(lasro, flags, tmp_path):
     code, out, err = lasro("bench", "signs", *flags, "--out", tmp_path / "bench")
