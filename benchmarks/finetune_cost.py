@@ -6,8 +6,9 @@
 Random weights (neither time nor memory depends on their values), the frozen ones in bfloat16, a LoRA of rank 16 on the
 attention in float32, gradient checkpointing in UNets and decoder. One step: both samples with gradient, the frozen
 generator's for the anchor, the objective, backward, AdamW; the same `Method` that `lasro finetune` runs. `refl` decodes and
-asks a ViT-L/16 as ImageReward's; `lasro` decodes pairs of pictures to keep them different, its case `-no-variety` none. Peak
-memory is the device's (CPU: the largest resident set of a process of its own).
+asks a ViT-L/16 as ImageReward's; `lasro` decodes pairs of pictures to keep them different, its cases `-no-variety` and
+`-one-stage` none; of the latter's pictures one of the two steps alone has a gradient, as of `refl`'s. Peak memory is the
+device's (CPU: the largest resident set of a process of its own).
 Needs torch, diffusers, peft and timm alone, beside this repository; nothing is fetched.
 """
 
@@ -38,8 +39,8 @@ from surrogate.labelling import RewardMeter
 from surrogate.sampling import ConditioningTable
 from surrogate.types import LatentSpace, TextConditioning
 
-CASES = ("refl", "lasro-full", "lasro-encoder", "lasro-cnn", "lasro-cnn-no-variety")
-NO_VARIETY = "-no-variety"
+CASES = ("refl", "lasro-full", "lasro-encoder", "lasro-cnn", "lasro-cnn-no-variety", "lasro-cnn-one-stage")
+NO_VARIETY, ONE_STAGE = "-no-variety", "-one-stage"
 REPEATS = 3
 
 
@@ -92,14 +93,16 @@ def measure(case: str, size: int, batch_size: int, device: torch.device) -> dict
     name = "refl" if case == "refl" else "lasro"
     generator = BareGenerator(size, device)
     own = {"adapt_every": "1000000"} if name == "lasro" else {}
-    if case.endswith(NO_VARIETY):
+    if case.endswith((NO_VARIETY, ONE_STAGE)):
         own["variety_weight"] = "0"
+    if case.endswith(ONE_STAGE):
+        own["one_stage"] = "true"
     kind, settings = load_method(name, own)
     config = FinetuneConfig(method=name, batch_size=batch_size, lora_targets="attention")
     tuned, prompts = TunedWeights(generator.unet, config), [f"prompt {number}" for number in range(64)]
     critic = None
     if name == "lasro":
-        backbone = case.removeprefix("lasro-").removesuffix(NO_VARIETY).replace("cnn", "latent-cnn")
+        backbone = case.removeprefix("lasro-").removesuffix(NO_VARIETY).removesuffix(ONE_STAGE).replace("cnn", "latent-cnn")
         distilled = DistillConfig(backbone=backbone).settled(perceives=False)
         critic = Critic(surrogate_of(backbone, size, device), distilled, margin=0.2)
     meter = RewardMeter(TowerReward(device)) if name == "refl" else RewardMeter(_Nothing())

@@ -32,6 +32,18 @@ def trajectory(
     return inputs, outputs
 
 
+def one_stage(
+    generator: SDXLGenerator, start: torch.Tensor, fresh: torch.Tensor, conditioning: TextConditioning, number: int
+) -> tuple[Input, torch.Tensor]:
+    """`trajectory`'s input and output number `number` (from 0); what comes before is painted without gradient."""
+    times = generator.preset.times
+    noisy = generator.inputs_first(start.to(generator.device))
+    if number:
+        with torch.no_grad():
+            noisy = generator.inputs_second(*generator.x0(noisy, times[0], conditioning), fresh.to(generator.device))
+    return (noisy, times[number]), generator.x0(noisy, times[number], conditioning)[0]
+
+
 @dataclass(frozen=True)
 class Trajectories:
     """B samples and their true scores, on the CPU; rows of one prompt stand together.

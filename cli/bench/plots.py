@@ -14,7 +14,7 @@ Value = Callable[[dict[str, Any]], float]
 def save_curves(summary: dict[str, Any], path: Path) -> None:
     """Reward over calls and over minutes, one-step reward, guards and diversity over calls: mean, lowest and highest seed.
 
-    Of variants (lasro:anchor=false) only if there are no methods as they are.
+    Of variants (lasro:anchor=false) only those with another backbone, or all if there are no methods as they are.
     """
     import matplotlib
 
@@ -34,7 +34,7 @@ def save_curves(summary: dict[str, Any], path: Path) -> None:
         -(-len(panels) // columns), columns, figsize=(13, 3.6 * -(-len(panels) // columns)), layout="constrained"
     )
     names = list(dict.fromkeys(row["method"] for row in summary["results"]))
-    methods = [name for name in names if ":" not in name] or names  # variants would hide them
+    methods = [name for name in names if ":" not in name or ":backbone=" in name] or names  # others would hide them
     for axis in axes.flat[len(panels) :]:
         axis.remove()
     for axis, (title, over, value) in zip(axes.flat, panels, strict=False):
@@ -47,7 +47,7 @@ def save_curves(summary: dict[str, Any], path: Path) -> None:
     if summary["c"] is not None:
         for axis in axes.flat[:2]:
             axis.axhline(summary["c"], color="gray", linestyle=":", linewidth=1)
-    axes.flat[0].legend(fontsize=8)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -21,7 +21,7 @@ import numpy as np
 import reward_zoo
 from cli.bench.rows import Rows
 from finetune.adaptation import calls_of
-from finetune.config import FinetuneConfig, Rounds
+from finetune.config import FinetuneConfig
 from finetune.errors import ConfigError
 from finetune.evaluation import evaluate
 from finetune.generators.pipeline import SDXLGenerator, load_generator
@@ -30,12 +30,12 @@ from finetune.method import Critic
 from finetune.methods import load_method
 from finetune.methods.lasro import Settings
 from finetune.prompts import load_prompts
-from finetune.rounds import distill_in_rounds
 from finetune.trainer import Trainer
 from reward_zoo.devices import pick_device
 from reward_zoo.terminal import note, progress
 from surrogate.config import DistillConfig
 from surrogate.folder import load_surrogate
+from surrogate.jobs import run_distill
 from surrogate.runs.environment import machine
 from surrogate.runs.folder import RunFolder
 from surrogate.seeding import derive_seed
@@ -50,8 +50,7 @@ TRAINING = {"validation_samples": 96}  # settings of all runs; these calls count
 RECONSTRUCTED = {"ocr": 0.971}  # the same prompts' real signs through the autoencoder: python -m recipes.tiny_signs.gates
 TUNING_SEED, TUNING_BUDGET = 100, 4_000  # of every method: the same three learning rates are tried
 RATES = (2e-4, 6e-4, 1.8e-3)
-LASRO = {4_000: (1, 100), 8_000: (1, 200), 16_000: (2, 200), 32_000: (2, 200)}  # rounds of labels, steps of the generator
-DRIFT_STEPS = 100  # of the generator between rounds
+LASRO = {4_000: 100, 8_000: 200, 16_000: 200, 32_000: 200}  # steps of the generator
 LABELS = {"noises": 3, "extra_steps": 8, "backbone": "latent-cnn"}
 
 
@@ -194,13 +193,11 @@ class SignsBench:
             earlier = json.loads(summary.read_text())["minutes"]
         else:
             run.path.mkdir(parents=True, exist_ok=True)
-            rounds = Rounds(rounds=LASRO[budget][0], drift_steps=DRIFT_STEPS, drift_learning_rate=rate)
             config = DistillConfig(samples=labels_of(budget), seed=seed, **given)
-            distill_in_rounds(run, generator, reward, self.reward, load_prompts("signs-train"), config, rounds=rounds)
-        found = json.loads(summary.read_text())
-        before = found["labels"] + found["tuning_calls"]
+            run_distill(run, generator, reward, self.reward, load_prompts("signs-train"), config)
+        before = json.loads(summary.read_text())["labels"]
         critic = critic_of(load_surrogate(run.path / "surrogate"), reward)
-        trainer = self._trainer(method, seed, rate, LASRO[budget][1], critic)
+        trainer = self._trainer(method, seed, rate, LASRO[budget], critic)
         with progress(f"{method}, seed {seed}, {budget} calls") as bar:
             trainer.report = lambda record: bar(record["step"], record["steps"], f"best {trainer.best_reward:.3f}")
             trainer.run(max_reward_calls=budget - before)
@@ -224,10 +221,11 @@ class SignsBench:
 
 
 def labels_of(budget: int) -> int:
-    """What adaptation, in all tunings, and validation, in the last, leave for labels."""
-    rounds, steps = LASRO[budget]
-    adapted = calls_of(DRIFT_STEPS * (rounds - 1) + steps, Settings(), 2)
-    return budget - adapted - TRAINING["validation_samples"] * (steps // FinetuneConfig.evaluate_every + 1)
+    """What adaptation and validation leave for labels."""
+    steps = LASRO[budget]
+    return (
+        budget - calls_of(steps, Settings(), 2) - TRAINING["validation_samples"] * (steps // FinetuneConfig.evaluate_every + 1)
+    )
 
 
 class Variant(NamedTuple):

@@ -22,7 +22,7 @@ from finetune.lcm_anchor import lcm_loss
 from finetune.method import Method as Base
 from finetune.method import Workshop
 from finetune.objective import NormaliseAndClip
-from finetune.trajectories import trajectory
+from finetune.trajectories import Input, one_stage, trajectory
 from finetune.variety import Variety
 from reward_zoo.devices import quick
 from surrogate.seeding import stream
@@ -48,6 +48,7 @@ class Settings:
     variety_pairs: int = 4  # prompts of a step that are painted twice for it
     lcm_weight: float = 0.0  # c: of the LCM loss on real pictures (the paper's: 500); 0: not asked
     off_policy: bool = True  # off: one start noise a prompt, the fresh noise alone varies
+    one_stage: bool = False  # on: half of a step's prompts are asked at z1, the others at z2, at half the cost
     adapt_every: int = 4  # generator steps between adaptations of the surrogate; 0: never, and no reward call
     adapt_prompts: int = 8  # fresh prompts an adaptation labels, two noises each, z1 and z2
     adapt_steps: int = 4  # surrogate steps an adaptation
@@ -82,6 +83,10 @@ class Method(Base):
         super().__init__(shop, settings)
         if (settings.lcm_weight > 0) != (shop.pictures is not None):
             raise ConfigError(f"{named(settings, 'lcm_weight')}: goes together with real pictures (--images); give both")
+        if settings.one_stage and shop.config.batch_size < shop.generator.num_steps:
+            raise ConfigError(
+                f"{named(settings, 'one_stage')}: shares a step's prompts between z1 and z2; give --batch-size 2 or more"
+            )
         self.surrogate = shop.critic.surrogate.requires_grad_(False).eval().to(shop.generator.device)
         if getattr(shop.generator.unet, "is_gradient_checkpointing", False):
             self.surrogate.checkpoint_gradients()
@@ -109,12 +114,13 @@ class Method(Base):
         shape = (count, *self.shop.latent_shape)
         start = torch.randn(shape, generator=rng) if settings.off_policy else self._own_noises(groups)
         fresh = torch.randn(shape, generator=rng)
-        inputs, outputs = trajectory(generator, start, fresh, conditioning)
+        rows, inputs, outputs = zip(*self._stages(start, fresh, conditioning), strict=True)
+        asked = [conditioning[some] for some in rows]
         with torch.no_grad(), self.shop.tuned.off():
-            frozen = [generator.x0(*one, conditioning)[0] for one in inputs]
+            frozen = [generator.x0(*one, some)[0] for one, some in zip(inputs, asked, strict=True)]
         distance = sum(x0_distance(z, before) for z, before in zip(outputs, frozen, strict=True)) / len(outputs)
         with quick(outputs[0].device, self.shop.critic.distilled.bf16):
-            scores = [self.surrogate.score(z, conditioning, rng=rng) for z in outputs]
+            scores = [self.surrogate.score(z, some, rng=rng) for z, some in zip(outputs, asked, strict=True)]
         weights = (settings.z1_weight, settings.z2_weight)
         parts = zip(weights, self.objectives, scores, strict=False)  # a one-step generator has no z2
         gain = sum(weight * objective(score).mean() for weight, objective, score in parts)
@@ -126,12 +132,25 @@ class Method(Base):
         }
         loss = self.trust.penalty(distance) - gain if settings.anchor else -gain
         if settings.variety_weight:
-            loss = loss + settings.variety_weight * self._alike(start, fresh, outputs[-1], conditioning, rng)
+            last = rows[-1]
+            loss = loss + settings.variety_weight * self._alike(start[last], fresh[last], outputs[-1], asked[-1], rng)
         if settings.lcm_weight:
             extra = lcm_loss(generator, self.shop.tuned, self.shop.pictures, count, rng)
             self.metrics["lcm_loss"] = extra.item()
             loss = loss + settings.lcm_weight * extra
         return loss
+
+    def _stages(
+        self, start: torch.Tensor, fresh: torch.Tensor, conditioning: TextConditioning
+    ) -> Iterator[tuple[slice, Input, torch.Tensor]]:
+        """Rows, input and output of every step of the generator: all rows at each, or with `one_stage` each row at one."""
+        generator, number = self.shop.generator, self.shop.generator.num_steps
+        if not self.settings.one_stage:
+            yield from zip([slice(None)] * number, *trajectory(generator, start, fresh, conditioning), strict=True)
+            return
+        for stage in range(number):
+            rows = slice(stage, None, number)
+            yield rows, *one_stage(generator, start[rows], fresh[rows], conditioning[rows], stage)
 
     def _alike(
         self,
@@ -145,9 +164,10 @@ class Method(Base):
         generator, rows = self.shop.generator, slice(self.settings.variety_pairs)
         own, conditioning = (start[rows], fresh[rows]), conditioning[rows]
         others = tuple(torch.randn(start[rows].shape, generator=rng) for _ in own)
-        theirs = trajectory(generator, *others, conditioning)[1][-1]
+        stage = generator.num_steps - 1
+        theirs = one_stage(generator, *others, conditioning, stage)[1]
         with torch.no_grad(), self.shop.tuned.off():
-            frozen = tuple(trajectory(generator, *noises, conditioning)[1][-1] for noises in (own, others))
+            frozen = tuple(one_stage(generator, *noises, conditioning, stage)[1] for noises in (own, others))
         lost, self.metrics["variety"] = self.variety((last[rows], theirs), frozen, rng)
         return lost
 

@@ -31,6 +31,30 @@ def test_it_raises_a_reward_its_surrogate_knows():
     assert not trainer.stopped
 
 
+@pytest.mark.parametrize(("one_stage", "painted"), [("false", 4 + 4), ("true", 2 + 2)])
+def test_a_prompt_may_be_asked_at_one_of_its_stages(one_stage, painted):
+    """Half as many latents then need a gradient, and it climbs all the same."""
+    options = FROZEN | WIDE | {"variety_weight": "0", "one_stage": one_stage}
+    trainer = make_trainer(critic=mean_latent(), options=options, steps=16)
+    generator, rows = trainer.generator, []
+    x0 = generator.x0
+
+    def counted(noisy, time, conditioning):
+        rows.append(len(noisy) if torch.is_grad_enabled() else 0)
+        return x0(noisy, time, conditioning)
+
+    generator.x0 = counted
+    trainer.run()
+    assert sum(rows) == 16 * painted
+    assert trainer.best_reward > trainer.start_reward + 0.01
+    assert {"surrogate_z1", "surrogate_z2"} <= set(trainer.method.metrics)
+
+
+def test_one_picture_cannot_be_shared_between_the_stages():
+    with pytest.raises(ConfigError, match=r"--set one_stage=True: .* give --batch-size 2 or more"):
+        make_trainer(options={"one_stage": "true"}, batch_size=1)
+
+
 def test_a_lying_surrogate_stops_the_run_and_the_start_stands():
     trainer = make_trainer(critic=mean_latent(sign=-1.0), options=FROZEN | WIDE, steps=60)
     trainer.run()
