@@ -223,9 +223,8 @@ class SignsBench:
 def labels_of(budget: int) -> int:
     """What adaptation and validation leave for labels."""
     steps = LASRO[budget]
-    return (
-        budget - calls_of(steps, Settings(), 2) - TRAINING["validation_samples"] * (steps // FinetuneConfig.evaluate_every + 1)
-    )
+    validated = TRAINING["validation_samples"] * (steps // FinetuneConfig.evaluate_every + 1)
+    return budget - calls_of(steps, Settings(), 2) - validated
 
 
 class Variant(NamedTuple):
