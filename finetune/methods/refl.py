@@ -20,6 +20,7 @@ from finetune.errors import ConfigError
 from finetune.method import Method as Base
 from finetune.method import Workshop
 from finetune.pixel_reward import needs_gradient, normalised_reward
+from finetune.trajectories import one_stage
 from surrogate.seeding import stream
 
 
@@ -53,19 +54,15 @@ class Method(Base):
         """One batch through one random step."""
         shop, generator = self.shop, self.shop.generator
         rng = stream(shop.config.seed, "refl", step)
-        times, count = generator.preset.times, shop.config.batch_size
+        count, steps = shop.config.batch_size, len(generator.preset.times)
         for _ in range(shop.config.gradient_accumulation_steps):
             groups = torch.randint(0, len(shop.prompts), (count,), generator=rng)
-            chosen = int(torch.randint(0, len(times), (1,), generator=rng))
+            chosen = int(torch.randint(0, steps, (1,), generator=rng))
             conditioning, shape = shop.table[groups], (count, *shop.latent_shape)
-            noises = torch.randn((2, *shape), generator=rng).to(generator.device)
-            noisy = generator.inputs_first(noises[0])
-            if chosen == 1:
-                with torch.no_grad():
-                    noisy = generator.inputs_second(*generator.x0(noisy, times[0], conditioning), noises[1])
-            x0, _ = generator.x0(noisy, times[chosen], conditioning)
+            noises = torch.randn((2, *shape), generator=rng)
+            seen, x0 = one_stage(generator, *noises, conditioning, chosen)
             with torch.no_grad(), shop.tuned.off():
-                frozen, _ = generator.x0(noisy, times[chosen], conditioning)
+                frozen, _ = generator.x0(*seen, conditioning)
             reward, raw = normalised_reward(shop, x0, groups)
             distance = x0_distance(x0, frozen)
             self.metrics = {"batch_reward": raw, "distance": distance.item()}
