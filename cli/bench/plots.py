@@ -46,8 +46,11 @@ def save_curves(summary: dict[str, Any], path: Path) -> None:
         axis.grid(alpha=0.3)
     if summary["c"] is not None:
         for axis in axes.flat[:2]:
-            axis.axhline(summary["c"], color="gray", linestyle=":", linewidth=1)
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods), fontsize=9)
+            axis.axhline(summary["c"], color="gray", linestyle=":", linewidth=1, label="c, real images through the autoencoder")
+            axis.update_datalim([(0, summary["c"])])  # axhline alone leaves a line on the frame
+            axis.autoscale_view(scalex=False)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
